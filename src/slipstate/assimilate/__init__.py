@@ -1,0 +1,1 @@
+"""Following observations with a model: filters, smoothers, ensembles, scores."""

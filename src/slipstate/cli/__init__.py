@@ -1,0 +1,1 @@
+"""The `slipstate` command, one file per verb."""

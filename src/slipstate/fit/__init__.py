@@ -1,0 +1,1 @@
+"""Estimating parameters: optimisers, progress, checkpoints."""

@@ -1,0 +1,1 @@
+"""The ground floor: arrays, errors, linear algebra. No word of any domain."""

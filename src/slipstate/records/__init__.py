@@ -1,0 +1,1 @@
+"""Observations on disk and on the wire, all as one `xarray.Dataset` schema."""

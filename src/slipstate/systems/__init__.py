@@ -1,0 +1,1 @@
+"""Dynamical systems as objects: the protocol every simulator and model speaks."""

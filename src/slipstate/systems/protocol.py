@@ -1,0 +1,199 @@
+"""The page to read first: what a dynamical system is, for every other floor.
+
+Everything that moves is one of three things, and every estimator says which it needs:
+
+    transition   x_{k+1} ~ p(. | x_k, u_k, dt)      how a state moves
+    observation  y_k     ~ p(. | x_k)               what is seen of it
+    hybrid       flow between events, guard, reset  how a state jumps
+
+A simulator of a rupture, a trajectory of a GNSS station and a learned network are all
+`AbstractTransition`s; a filter cannot tell them apart. An exact method asks for the
+linear interfaces and says which method fits when it does not get them; a sigma-point
+or ensemble method asks for `mean` and `noise_factor` only.
+
+Time is data: every step takes `dt`, in the time unit of the model [s unless stated],
+and nothing assumes a regular grid. The exogenous input `u` is None where there is none.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from slipstate.ground.types import Key, Scalar, ScalarLike
+from slipstate.systems.beliefs import AbstractBelief
+
+Input = Float[Array, " input"] | None
+"""What acts on the system from outside during one step."""
+
+
+class AbstractTransition(eqx.Module):
+    """How a state moves during `dt`: x' = mean(x, u, dt) + L w, w standard normal."""
+
+    @abstractmethod
+    def mean(
+        self, x: Float[Array, " state"], u: Input, dt: ScalarLike
+    ) -> Float[Array, " state"]:
+        """Return the deterministic part of the step."""
+
+    @abstractmethod
+    def noise_factor(
+        self, x: Float[Array, " state"], u: Input, dt: ScalarLike
+    ) -> Float[Array, "state noise"]:
+        """Return L with noise covariance L L^T; no columns where there is no noise."""
+
+    def sample(
+        self, x: Float[Array, " state"], u: Input, dt: ScalarLike, *, key: Key
+    ) -> Float[Array, " state"]:
+        """Draw one successor of `x`."""
+        factor = self.noise_factor(x, u, dt)
+        draw = jax.random.normal(key, factor.shape[-1:], factor.dtype)
+        return self.mean(x, u, dt) + factor @ draw
+
+
+class AbstractLinearTransition(AbstractTransition):
+    """A transition x' = F x + b + L w whose F, b, L depend on `dt` and `u` only."""
+
+    @abstractmethod
+    def matrix(self, dt: ScalarLike) -> Float[Array, "state state"]:
+        """Return F."""
+
+    @abstractmethod
+    def offset(self, u: Input, dt: ScalarLike) -> Float[Array, " state"]:
+        """Return b."""
+
+    @abstractmethod
+    def noise_cov(self, dt: ScalarLike) -> Float[Array, "state state"]:
+        """Return Q = L L^T."""
+
+
+class AbstractObservation(eqx.Module):
+    """What is seen of a state: y = predict(x) + L v, v standard normal.
+
+    Attributes:
+        units: Unit of each observed component, e.g. ("mm", "mm").
+    """
+
+    units: eqx.AbstractVar[tuple[str, ...]]
+
+    @abstractmethod
+    def predict(self, x: Float[Array, " state"], u: Input) -> Float[Array, " obs"]:
+        """Return the noise-free observation of `x`."""
+
+    @abstractmethod
+    def noise_factor(self) -> Float[Array, "obs noise"]:
+        """Return L with observation noise covariance L L^T."""
+
+    def log_likelihood(
+        self,
+        y: Float[Array, " obs"],
+        mask: Bool[Array, " obs"],
+        x: Float[Array, " state"],
+        u: Input,
+    ) -> Scalar:
+        """Return log p(y | x) over the components where `mask` is True.
+
+        Args:
+            y: Observation; what stands at a masked entry never matters.
+            mask: True where the component was observed.
+            x: State.
+            u: Exogenous input or None.
+
+        Returns:
+            The log density [nats] of the observed components.
+        """
+        factor = self.noise_factor()
+        seen = mask.astype(factor.dtype)
+        cov = (factor @ factor.T) * jnp.outer(seen, seen) + jnp.diag(1.0 - seen)
+        residual = jnp.where(mask, jnp.where(mask, y, 0.0) - self.predict(x, u), 0.0)
+        root = jnp.linalg.cholesky(cov)
+        white = jax.scipy.linalg.solve_triangular(root, residual, lower=True)
+        constant = jnp.sum(seen) * jnp.log(2.0 * jnp.pi)
+        log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        return -0.5 * (jnp.sum(white**2) + log_det + constant)
+
+
+class AbstractLinearObservation(AbstractObservation):
+    """An observation with y = H x + d + L v."""
+
+    @abstractmethod
+    def matrix(self) -> Float[Array, "obs state"]:
+        """Return H."""
+
+    @abstractmethod
+    def offset(self, u: Input) -> Float[Array, " obs"]:
+        """Return d."""
+
+    @abstractmethod
+    def noise_cov(self) -> Float[Array, "obs obs"]:
+        """Return R = L L^T."""
+
+
+class AbstractHybrid(eqx.Module):
+    """A smooth flow interrupted by events: what ruptures, sticks or switches.
+
+    The energy law: unless the system declares a source, `energy` never rises over a
+    reset. Each jump is paid for.
+    """
+
+    @abstractmethod
+    def flow(
+        self, x: Float[Array, " state"], mode: ScalarLike, u: Input, dt: ScalarLike
+    ) -> Float[Array, " state"]:
+        """Return the state after `dt` of smooth motion in `mode`, without events."""
+
+    @abstractmethod
+    def guards(
+        self, x: Float[Array, " state"], mode: ScalarLike
+    ) -> Float[Array, " guard"]:
+        """Return one number per guard; an event happens where one crosses zero."""
+
+    @abstractmethod
+    def reset(
+        self, x: Float[Array, " state"], mode: ScalarLike, guard: ScalarLike
+    ) -> tuple[Float[Array, " state"], ScalarLike]:
+        """Return state and mode just after the event of `guard`."""
+
+    @abstractmethod
+    def energy(self, x: Float[Array, " state"], mode: ScalarLike) -> Scalar:
+        """Return the stored energy [J, or J/m^2 where the system is per area]."""
+
+
+class AbstractStateSpaceModel(eqx.Module):
+    """A belief about the first state, a transition and an observation.
+
+    The initial belief sits on the state AT the first observation time unless a driver
+    is told otherwise (`prior_at="before"`).
+
+    Attributes:
+        initial: Belief about the state at the first observation time.
+        transition: How the state moves.
+        observation: What is seen of it.
+    """
+
+    initial: eqx.AbstractVar[AbstractBelief]
+    transition: eqx.AbstractVar[AbstractTransition]
+    observation: eqx.AbstractVar[AbstractObservation]
+
+
+class StateSpaceModel(AbstractStateSpaceModel):
+    """A state-space model put together from its three parts.
+
+    Attributes:
+        initial: Belief about the state at the first observation time.
+        transition: How the state moves.
+        observation: What is seen of it.
+    """
+
+    initial: AbstractBelief
+    transition: AbstractTransition
+    observation: AbstractObservation
+
+
+def is_linear(model: AbstractStateSpaceModel) -> bool:
+    """Tell whether an exact linear method may treat `model`."""
+    return isinstance(model.transition, AbstractLinearTransition) and isinstance(
+        model.observation, AbstractLinearObservation
+    )

@@ -1,0 +1,1 @@
+"""The main job: follow a record, forecast, report ruptures, keep score."""
