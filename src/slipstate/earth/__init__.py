@@ -1,1 +1,1 @@
-"""Friction, faults and ground motion: what the solid Earth does and what is seen of it."""
+"""What the solid Earth does: friction, faults, ground motion, and what is seen of it."""

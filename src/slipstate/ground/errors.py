@@ -1,7 +1,7 @@
 """Everything slipstate raises on purpose.
 
 Wrong use raises where it is noticed first, usually at construction; the message says
-what was expected, what came and what to do. Numerical failure is data, not an exception:
+what was expected, what came and what to do. Numerical failure is data and not raised:
 see `Outcome` in `slipstate.ground.solution`. This module imports nothing heavy.
 
 ```
