@@ -40,7 +40,8 @@ def test_moments_are_those_of_the_density():
     density = np.array(scipy.stats.norm.pdf(grid[:, None], m, s) @ w)
     first = scipy.integrate.simpson(grid * density, x=grid)
     second = scipy.integrate.simpson((grid - first) ** 2 * density, x=grid)
-    np.testing.assert_allclose([mean, sd], [first, np.sqrt(second)], rtol=1e-10)
+    assert mean == pytest.approx(first, rel=1e-10)
+    assert sd == pytest.approx(np.sqrt(second), rel=1e-10)
 
 
 def test_distribution_is_the_integral_of_the_density():

@@ -1,0 +1,100 @@
+"""The scorecard in one sentence that hides nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+NAMES = {
+    "persistence": "persistence",
+    "trajectory": "the linear + seasonal trajectory",
+    "climatology": "climatology",
+}
+_TWO_SIDED_95 = 1.959964
+
+
+def compose_verdict(scores: xr.Dataset, times: int, units: str) -> str:
+    """Say which baselines are beaten by CRPS, and name each one that is not.
+
+    Args:
+        scores: `score`, `crps_gain` and `crps_gain_se` of a scorecard.
+        times: Number of times with a scored entry.
+        units: Unit of the pooled CRPS.
+
+    Returns:
+        One sentence.
+    """
+    crps = scores["score"].sel({"metric": "crps"})
+    count = int(scores["score"].sel({"metric": "count", "method": "slipstate"}).sum())
+    if count == 0:
+        return (
+            "Nothing could be scored, because no observation outside the training part "
+            "was forecast by every method."
+        )
+    horizons = [float(h) for h in scores["horizon"].values]
+    beaten, lost, unsure = [], [], []
+    for method, name in NAMES.items():
+        for horizon in horizons:
+            place = {"method": method, "horizon": horizon}
+            gain = float(scores["crps_gain"].sel(place))
+            error = float(scores["crps_gain_se"].sel(place))
+            if np.isnan(gain):
+                continue
+            close = not abs(gain) > _TWO_SIDED_95 * error
+            if gain > 0:
+                beaten.append((name, horizon))
+                if close:
+                    unsure.append((name, horizon))
+                continue
+            ours = float(crps.sel({"method": "slipstate", "horizon": horizon}))
+            theirs = float(crps.sel(place))
+            hedge = "; within sampling error" if close else ""
+            lost.append(
+                f"{name} at {days(horizon)} (CRPS {ours:.4g} against {theirs:.4g}"
+                f"{'' if units == '1' else ' ' + units}{hedge})"
+            )
+    start = (
+        f"On {count:,} observed values at {times:,} times not used "
+        "for fitting, slipstate "
+    )
+    if not lost:
+        end = (
+            f"beats {_list(list(NAMES.values()))} by CRPS at "
+            f"{'every horizon' if len(horizons) > 1 else 'the horizon'} "
+            f"({_list([days(h) for h in horizons])})"
+        )
+    else:
+        end = f"does not beat {_list(lost, 'or')}"
+        if beaten:
+            end += f"; it beats {_by_name(beaten)}"
+    if unsure:
+        end += f"; the lead over {_by_name(unsure)} is within sampling error"
+    return start + end + "."
+
+
+def days(horizon: float) -> str:
+    """Write a horizon given in days in the unit a reader expects."""
+    for size, name in ((1.0, "day"), (1 / 24, "hour"), (1 / 1440, "minute")):
+        if horizon >= size or horizon == 0:
+            return _count(horizon / size, name)
+    return _count(horizon * 86_400, "second")
+
+
+def _count(number: float, name: str) -> str:
+    return f"{number:.4g} {name}{'' if number == 1 else 's'}"
+
+
+def _by_name(pairs: list[tuple[str, float]]) -> str:
+    names = dict.fromkeys(name for name, _ in pairs)
+    return _list(
+        [
+            f"{name} at {_list([days(h) for other, h in pairs if other == name])}"
+            for name in names
+        ]
+    )
+
+
+def _list(words: Sequence[str], conjunction: str = "and") -> str:
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
