@@ -1,6 +1,7 @@
 """The scorecard against plain loops, and its sentence against what is true."""
 
 import time as clock
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,14 +74,14 @@ def test_spread_minimises_the_mean_crps_of_the_errors():
     errors[rng.uniform(size=errors.shape) < 0.2] = np.nan
     for found, column in zip(sharpest_spread(errors), errors.T):
         e = column[np.isfinite(column)]
-        best = scipy.optimize.minimize_scalar(
+        best: Any = scipy.optimize.minimize_scalar(
             lambda u, e=e: (
                 np.mean(crps_gaussian(e, np.zeros_like(e), np.exp(u))) / np.std(e)
             ),
             bracket=(np.log(np.std(e)) - 1, np.log(np.std(e)) + 1),
             tol=1e-10,
         )
-        assert np.log(found) == pytest.approx(best["x"], abs=1e-6)
+        assert np.log(found) == pytest.approx(best.x, abs=1e-6)
 
 
 def test_spread_of_gaussian_errors_is_their_sd_and_outliers_hardly_move_it():
