@@ -11,11 +11,38 @@ from slipstate.assimilate.calibration import (
     rank_uniformity,
     spread_skill,
 )
+from slipstate.assimilate.kalman import (
+    Kalman,
+    KalmanInfo,
+    require_linear,
+)
 from slipstate.assimilate.mixtures import (
     mixture_distribution,
     mixture_log_density,
     mixture_moments,
     mixture_quantiles,
+)
+from slipstate.assimilate.observations import (
+    Observations,
+)
+from slipstate.assimilate.protocol import (
+    AbstractFilter,
+    AbstractInfo,
+    AbstractSmoother,
+)
+from slipstate.assimilate.results import (
+    FilterResult,
+    Running,
+    SmoothResult,
+)
+from slipstate.assimilate.robust import (
+    StudentT,
+)
+from slipstate.assimilate.run import (
+    filter_series,
+    init,
+    smooth_series,
+    step,
 )
 from slipstate.assimilate.scores import (
     crps_ensemble,
@@ -28,6 +55,16 @@ from slipstate.assimilate.scores import (
 )
 
 __all__ = [
+    "AbstractFilter",
+    "AbstractInfo",
+    "AbstractSmoother",
+    "FilterResult",
+    "Kalman",
+    "KalmanInfo",
+    "Observations",
+    "Running",
+    "SmoothResult",
+    "StudentT",
     "Uniformity",
     "central_interval",
     "coverage",
@@ -37,6 +74,8 @@ __all__ = [
     "crps_mixture",
     "energy_score",
     "fair_crps",
+    "filter_series",
+    "init",
     "log_score_gaussian",
     "log_score_mixture",
     "mixture_distribution",
@@ -47,5 +86,8 @@ __all__ = [
     "pit_uniformity",
     "rank_histogram",
     "rank_uniformity",
+    "require_linear",
+    "smooth_series",
     "spread_skill",
+    "step",
 ]

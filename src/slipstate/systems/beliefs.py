@@ -1,7 +1,8 @@
 """What is believed about a state: every belief answers mean, cov, sample, log_prob.
 
 Forecasts, scores and reports use only these four, so they never ask which filter made
-the belief.
+the belief. Beliefs held by samples (`Ensemble`, `Particles`) are in
+`slipstate.systems.samples`.
 """
 
 from abc import abstractmethod
@@ -11,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from slipstate.ground.linalg import psd_factor
+from slipstate.ground.elimination import decorrelate, psd_root
+from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, Scalar
 
 
@@ -61,19 +63,136 @@ class Gaussian(AbstractBelief):
     def sample(self, *, key: Key) -> Float[Array, " state"]:
         """Draw m + L w with P = L L^T."""
         draw = jax.random.normal(key, self.location.shape, self.location.dtype)
-        return self.location + psd_factor(self.covariance) @ draw
+        return self.location + psd_root(self.covariance) @ draw
 
     def log_prob(self, x: Float[Array, " state"]) -> Scalar:
         """Return log N(x; m, P)."""
         return gaussian_log_density(x - self.location, self.covariance)
 
 
+class Diffuse(AbstractBelief):
+    """A normal distribution that knows nothing at all about some directions.
+
+    The limit of N(m, P + kappa A A^T) as kappa grows without bound. Exact methods
+    treat the limit itself, not a large number: see `slipstate.assimilate.Kalman`.
+
+    Attributes:
+        location: The mean m, which matters in the known directions only.
+        covariance: The covariance P of the known part.
+        directions: Columns A of the unknown directions; columns of zeros are none.
+    """
+
+    location: Float[Array, " state"]
+    covariance: Float[Array, "state state"]
+    directions: Float[Array, "state diffuse"]
+
+    def mean(self) -> Float[Array, " state"]:
+        """Return m."""
+        return self.location
+
+    def cov(self) -> Float[Array, "state state"]:
+        """Return P, infinite where the unknown directions reach."""
+        unknown = self.directions @ self.directions.T
+        return jnp.where(unknown == 0, self.covariance, jnp.sign(unknown) * jnp.inf)
+
+    def sample(self, *, key: Key) -> Float[Array, " state"]:
+        """Refuse: an improper distribution has no draws.
+
+        Args:
+            key: Random key, unused.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            "`Diffuse` has infinite variance and cannot be sampled. Pass a proper "
+            "`Gaussian` as the initial belief, or use the Kalman filter."
+        )
+
+    def log_prob(self, x: Float[Array, " state"]) -> Scalar:
+        """Return minus infinity while any direction is unknown, else log N(x; m, P)."""
+        proper = gaussian_log_density(x - self.location, self.covariance)
+        return jnp.where(jnp.any(self.directions != 0), -jnp.inf, proper)
+
+
+class Mixture(AbstractBelief):
+    """A mixture of normal distributions, sum_j w_j N(m_j, P_j).
+
+    Attributes:
+        log_weights: log w_j, up to a common constant.
+        locations: The means m_j.
+        covariances: The covariances P_j.
+    """
+
+    log_weights: Float[Array, " component"]
+    locations: Float[Array, "component state"]
+    covariances: Float[Array, "component state state"]
+
+    def weights(self) -> Float[Array, " component"]:
+        """Return the normalised weights w_j."""
+        return jax.nn.softmax(self.log_weights)
+
+    def mean(self) -> Float[Array, " state"]:
+        """Return sum_j w_j m_j."""
+        return self.weights() @ self.locations
+
+    def cov(self) -> Float[Array, "state state"]:
+        """Return sum_j w_j (P_j + (m_j - m)(m_j - m)^T)."""
+        weights = self.weights()
+        apart = self.locations - self.mean()[None, :]
+        inside = jnp.einsum("j,jab->ab", weights, self.covariances)
+        return inside + (apart * weights[:, None]).T @ apart
+
+    def sample(self, *, key: Key) -> Float[Array, " state"]:
+        """Draw a component, then a state of it."""
+        key_label, key_draw = jax.random.split(key)
+        label = jax.random.categorical(key_label, self.log_weights)
+        chosen = Gaussian(self.locations[label], self.covariances[label])
+        return chosen.sample(key=key_draw)
+
+    def log_prob(self, x: Float[Array, " state"]) -> Scalar:
+        """Return log sum_j w_j N(x; m_j, P_j)."""
+        residuals = x[None, :] - self.locations
+        each = jax.vmap(gaussian_log_density)(residuals, self.covariances)
+        return jax.nn.logsumexp(each + jax.nn.log_softmax(self.log_weights))
+
+
+class Categorical(AbstractBelief):
+    """A distribution over the values of a switch; a state is a row of the identity.
+
+    Attributes:
+        log_probs: Log probability of each mode, up to a common constant.
+    """
+
+    log_probs: Float[Array, " mode"]
+
+    def probs(self) -> Float[Array, " mode"]:
+        """Return the normalised probabilities."""
+        return jax.nn.softmax(self.log_probs)
+
+    def mean(self) -> Float[Array, " mode"]:
+        """Return the probability of each mode."""
+        return self.probs()
+
+    def cov(self) -> Float[Array, "mode mode"]:
+        """Return diag(p) - p p^T."""
+        probs = self.probs()
+        return jnp.diag(probs) - probs[:, None] * probs[None, :]
+
+    def sample(self, *, key: Key) -> Float[Array, " mode"]:
+        """Draw a mode as a vector with one 1."""
+        label = jax.random.categorical(key, self.log_probs)
+        return jax.nn.one_hot(label, self.log_probs.shape[0], dtype=float)
+
+    def log_prob(self, x: Float[Array, " mode"]) -> Scalar:
+        """Return the log probability of the mode where `x` is 1."""
+        return jax.nn.log_softmax(self.log_probs)[jnp.argmax(x)]
+
+
 def gaussian_log_density(
     residual: Float[Array, " n"], cov: Float[Array, "n n"]
 ) -> Scalar:
     """Return log N(residual; 0, cov), NaN where `cov` is not positive definite."""
-    root = jnp.linalg.cholesky(cov)
-    white = jax.scipy.linalg.solve_triangular(root, residual, lower=True)
-    log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
-    n = residual.shape[0]
-    return -0.5 * (jnp.sum(white**2) + log_det + n * jnp.log(2.0 * jnp.pi))
+    pivots, white = decorrelate(cov, residual[:, None])
+    safe = jnp.where(pivots > 0, pivots, jnp.nan)
+    return -0.5 * jnp.sum(white[:, 0] ** 2 / safe + jnp.log(2.0 * jnp.pi * safe))

@@ -1,0 +1,179 @@
+"""What the drivers return, and where a run stands between two observations."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, State
+from slipstate.ground.errors import MethodError
+from slipstate.ground.solution import Outcome
+from slipstate.ground.types import Count, Flag, Key, Scalar
+from slipstate.systems.samples import Ensemble, Particles
+
+
+class Running(eqx.Module):
+    """Where a run stands after an observation: all that a resumed run needs.
+
+    Attributes:
+        state: What the filter carries.
+        t: Time of `state`, in the time unit of the model.
+        moves: False while the initial belief waits for the first observation.
+        count: Rows taken in so far.
+        key: Random key of the run, the same at every row; None where none is used.
+    """
+
+    state: State
+    t: Scalar
+    moves: Flag
+    count: Count
+    key: Key | None
+
+    def keys(self) -> tuple[Key | None, Key | None]:
+        """Return the keys of the next prediction and update.
+
+        They depend on the row's number only, so a resumed run draws what an
+        uninterrupted one draws.
+        """
+        if self.key is None:
+            return None, None
+        key_predict, key_update = jax.random.split(
+            jax.random.fold_in(self.key, self.count)
+        )
+        return key_predict, key_update
+
+
+class FilterResult(eqx.Module):
+    """What a filter says at every row of a series.
+
+    Attributes:
+        predicted: The filter's state at each row before the row was seen.
+        filtered: The same after it was seen.
+        info: Diagnostics of each update.
+        step_log_likelihoods: log p(y_k | earlier rows) [nats], row by row.
+        final: Where the run stands, to go on from.
+        method: The filter.
+    """
+
+    predicted: State
+    filtered: State
+    info: AbstractInfo
+    step_log_likelihoods: Float[Array, " time"]
+    final: Running
+    method: AbstractFilter
+
+    @property
+    def log_likelihood(self) -> Scalar:
+        """The log-likelihood of the series [nats]."""
+        return jnp.sum(self.step_log_likelihoods)
+
+    @property
+    def means(self) -> Float[Array, "time state"]:
+        """Mean of the state given the rows up to each row."""
+        return means_of(self.method, self.filtered)
+
+    @property
+    def covs(self) -> Float[Array, "time state state"]:
+        """Covariance of the state given the rows up to each row."""
+        return covs_of(self.method, self.filtered)
+
+    @property
+    def predicted_means(self) -> Float[Array, "time state"]:
+        """Mean of the state given the rows before each row."""
+        return means_of(self.method, self.predicted)
+
+    @property
+    def predicted_covs(self) -> Float[Array, "time state state"]:
+        """Covariance of the state given the rows before each row."""
+        return covs_of(self.method, self.predicted)
+
+    @property
+    def innovations(self) -> Float[Array, "time obs"]:
+        """Observation minus prediction; 0 where nothing was observed."""
+        return self.info.innovation
+
+    @property
+    def innovation_covs(self) -> Float[Array, "time obs obs"]:
+        """Covariance of the predicted observation, noise included."""
+        return self.info.innovation_cov
+
+    @property
+    def ensembles(self) -> Float[Array, "time ens state"]:
+        """Members of the ensemble after each row.
+
+        Raises:
+            MethodError: The filter carries no ensemble.
+        """
+        belief = jax.eval_shape(self.method.belief, self.final.state)
+        if not isinstance(belief, Ensemble | Particles):
+            raise MethodError(
+                f"`ensembles` needs a filter that carries members; "
+                f"{type(self.method).__name__} carries none. Use `means` and `covs`."
+            )
+        return jax.vmap(lambda state: self.method.belief(state).members)(self.filtered)
+
+    @property
+    def failed(self) -> Bool[Array, " time"]:
+        """True at rows whose likelihood or mean is not a finite number."""
+        finite = jnp.isfinite(self.step_log_likelihoods)
+        return ~(finite & jnp.all(jnp.isfinite(self.means), axis=1))
+
+    @property
+    def first_failure(self) -> Count:
+        """Index of the first failed row; -1 where none failed."""
+        return jnp.where(jnp.any(self.failed), jnp.argmax(self.failed), -1)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended; `first_failure` says at which row it went wrong."""
+        row = self.first_failure
+        lost = jnp.any(~jnp.isfinite(self.means[row]))
+        reason = Outcome.where(lost, Outcome.not_finite, Outcome.singular_innovation)
+        return Outcome.where(row < 0, Outcome.successful, reason)
+
+
+class SmoothResult(eqx.Module):
+    """What is known about every row once the whole series was seen.
+
+    Attributes:
+        smoothed: The method's state at each row given all rows.
+        filter: The result of the pass forwards.
+    """
+
+    smoothed: State
+    filter: FilterResult
+
+    @property
+    def means(self) -> Float[Array, "time state"]:
+        """Mean of the state given all rows."""
+        return means_of(self.filter.method, self.smoothed)
+
+    @property
+    def covs(self) -> Float[Array, "time state state"]:
+        """Covariance of the state given all rows."""
+        return covs_of(self.filter.method, self.smoothed)
+
+    @property
+    def log_likelihood(self) -> Scalar:
+        """The log-likelihood of the series [nats]."""
+        return self.filter.log_likelihood
+
+
+def means_of(method: AbstractFilter, states: State) -> Float[Array, "time state"]:
+    """Return the mean of each of a series of filter states.
+
+    Args:
+        method: The filter.
+        states: Its states, stacked along time.
+    """
+    return jax.vmap(lambda state: method.belief(state).mean())(states)
+
+
+def covs_of(method: AbstractFilter, states: State) -> Float[Array, "time state state"]:
+    """Return the covariance of each of a series of filter states.
+
+    Args:
+        method: The filter.
+        states: Its states, stacked along time.
+    """
+    return jax.vmap(lambda state: method.belief(state).cov())(states)

@@ -1,0 +1,263 @@
+"""The only loops: any filter over any series, at once or one observation at a time.
+
+    result = filter_series(model, Observations(y), Kalman())
+    result = smooth_series(model, Observations(y), Kalman())
+
+    running = init(model, Kalman())
+    running, info = step(model, running, y_k, t=t_k, method=Kalman())
+
+Both roads are the same compiled step, so they agree to the last bit that the compiler
+keeps, and a run may stop after any row and go on from `result.final`.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from slipstate.assimilate.kalman import Kalman
+from slipstate.assimilate.observations import Observations
+from slipstate.assimilate.protocol import (
+    AbstractFilter,
+    AbstractInfo,
+    AbstractSmoother,
+    State,
+)
+from slipstate.assimilate.results import FilterResult, Running, SmoothResult
+from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.types import Key, ScalarLike
+from slipstate.systems.protocol import AbstractStateSpaceModel, Input
+
+_EXACT = Kalman()
+
+
+def init(
+    model: AbstractStateSpaceModel,
+    method: AbstractFilter = _EXACT,
+    *,
+    t0: ScalarLike | None = None,
+    key: Key | None = None,
+) -> Running:
+    """Start a run before its first observation.
+
+    Args:
+        model: The model; its initial belief is the start.
+        method: The filter.
+        t0: Time at which the initial belief holds. None: the time of the first
+            observation, whenever that comes.
+        key: Random key; needed by methods that draw.
+
+    Returns:
+        The running state for `step`.
+
+    Raises:
+        MethodError: The method cannot treat this model.
+    """
+    method.check(model)
+    key_init, key_run = (None, None) if key is None else jax.random.split(key)
+    state = method.init(model, key=key_init)
+    t = jnp.asarray(0.0 if t0 is None else t0, float)
+    moves = jnp.asarray(t0 is not None)
+    return Running(state, t, moves, jnp.zeros((), int), key_run)
+
+
+def step(
+    model: AbstractStateSpaceModel,
+    running: Running,
+    y: Float[Array, " obs"],
+    *,
+    t: ScalarLike,
+    mask: Bool[Array, " obs"] | None = None,
+    u: Input = None,
+    method: AbstractFilter = _EXACT,
+) -> tuple[Running, AbstractInfo]:
+    """Let time pass until `t` and take in one observation.
+
+    Args:
+        model: The model.
+        running: Where the run stands.
+        y: The observation, NaN where missing.
+        t: Its time, in the time unit of the model; not before the last one.
+        mask: True where observed; None for wherever `y` is not NaN.
+        u: Exogenous input, or None.
+        method: The filter.
+
+    Returns:
+        Where the run stands now, and the diagnostics of this update.
+    """
+    row = Observations(
+        jnp.asarray(y)[None], jnp.asarray(t, float)[None], _row(mask), _row(u)
+    )
+    return _step(model, running, jax.tree.map(lambda x: x[0], row.rows()), method)
+
+
+def filter_series(
+    model: AbstractStateSpaceModel,
+    observations: Observations,
+    method: AbstractFilter = _EXACT,
+    *,
+    key: Key | None = None,
+    prior_at: str = "first",
+    running: Running | None = None,
+) -> FilterResult:
+    """Follow a whole series of observations.
+
+    Args:
+        model: The model.
+        observations: The series.
+        method: The filter.
+        key: Random key; needed by methods that draw.
+        prior_at: "first": the initial belief holds at the time of the first row.
+            "before": it holds one step earlier, a step as long as the first gap.
+        running: Where an earlier part of the series ended (`result.final`), to go on
+            from there; then `key` and `prior_at` do not matter.
+
+    Returns:
+        Beliefs, innovations and likelihoods at every row, and the state at the end.
+
+    Raises:
+        MethodError: The method cannot treat this model.
+        InputError: Observations and model disagree in size.
+    """
+    _check_sizes(model, observations)
+    method.check(model)
+    if prior_at not in ("first", "before"):
+        raise InputError(f'`prior_at` must be "first" or "before"; got "{prior_at}".')
+    return _filter(model, observations, method, key, prior_at == "before", running)
+
+
+def smooth_series(
+    model: AbstractStateSpaceModel,
+    observations: Observations,
+    method: AbstractFilter = _EXACT,
+    *,
+    key: Key | None = None,
+    prior_at: str = "first",
+) -> SmoothResult:
+    """Follow a series forwards, then revise every belief by what came later.
+
+    Args:
+        model: The model.
+        observations: The series.
+        method: A filter that can smooth.
+        key: Random key; needed by methods that draw.
+        prior_at: As for `filter_series`.
+
+    Returns:
+        Smoothed beliefs at every row, with the filter's result beside them.
+
+    Raises:
+        MethodError: The method cannot smooth, or cannot treat this model.
+        InputError: Observations and model disagree in size.
+    """
+    if not isinstance(method, AbstractSmoother):
+        raise MethodError(
+            f"`method` must be able to smooth; {type(method).__name__} only filters. "
+            "Use Kalman() where the model is linear."
+        )
+    filtered = filter_series(model, observations, method, key=key, prior_at=prior_at)
+    return SmoothResult(_smooth(model, observations, filtered), filtered)
+
+
+def _row(value: Any) -> Any:
+    """Return one row as a series of one."""
+    return None if value is None else jnp.asarray(value)[None]
+
+
+def _advance(
+    model: AbstractStateSpaceModel,
+    running: Running,
+    row: tuple[Array, Array, Array, Input],
+    method: AbstractFilter,
+) -> tuple[Running, State, AbstractInfo]:
+    """Predict to the time of `row` and update; return the prediction too."""
+    y, mask, t, u = row
+    key_predict, key_update = running.keys()
+    # A run that has not started does not move; 1 keeps the unused branch finite.
+    dt = jnp.where(running.moves, t - running.t, 1.0).astype(y.dtype)
+    moved = method.predict(model, running.state, u, dt, key=key_predict)
+    predicted = jax.tree.map(
+        lambda new, old: jnp.where(running.moves, new, old), moved, running.state
+    )
+    state, info = method.update(model, predicted, y, mask, u, key=key_update)
+    count = running.count + 1
+    return (
+        Running(state, t, jnp.asarray(True), count, running.key),
+        predicted,
+        info,
+    )
+
+
+@eqx.filter_jit
+def _step(
+    model: AbstractStateSpaceModel,
+    running: Running,
+    row: tuple[Array, Array, Array, Input],
+    method: AbstractFilter,
+) -> tuple[Running, AbstractInfo]:
+    running, _, info = _advance(model, running, row, method)
+    return running, info
+
+
+@eqx.filter_jit
+def _filter(
+    model: AbstractStateSpaceModel,
+    observations: Observations,
+    method: AbstractFilter,
+    key: Key | None,
+    before: bool,
+    running: Running | None,
+) -> FilterResult:
+    t = observations.t
+    if running is None:
+        gap = t[1] - t[0] if len(observations) > 1 else jnp.ones((), t.dtype)
+        running = init(model, method, t0=t[0] - gap if before else None, key=key)
+
+    def body(
+        carry: Running, row: tuple[Array, Array, Array, Input]
+    ) -> tuple[Running, tuple[State, State, AbstractInfo]]:
+        carry, predicted, info = _advance(model, carry, row, method)
+        return carry, (predicted, carry.state, info)
+
+    final, history = jax.lax.scan(body, running, observations.rows())
+    predicted, filtered, info = history
+    terms = jax.vmap(method.log_likelihood)(info)
+    return FilterResult(predicted, filtered, info, terms, final, method)
+
+
+@eqx.filter_jit
+def _smooth(
+    model: AbstractStateSpaceModel, observations: Observations, result: FilterResult
+) -> State:
+    method = result.method
+    assert isinstance(method, AbstractSmoother)
+    _, _, t, u = observations.rows()
+    before = jax.tree.map(lambda x: x[:-1], result.filtered)
+    predicted, inputs = jax.tree.map(lambda x: x[1:], (result.predicted, u))
+    dts = jnp.diff(t).astype(observations.y.dtype)
+    elements = jax.vmap(
+        lambda filtered, predicted, u, dt: method.prepare_smoothing(
+            model, filtered, predicted, u, dt
+        )
+    )(before, predicted, inputs, dts)
+    last = jax.tree.map(lambda x: x[-1], result.filtered)
+
+    def body(smoothed: State, element: Any) -> tuple[State, State]:
+        state = method.smooth_step(element, smoothed)
+        return state, state
+
+    _, states = jax.lax.scan(body, last, elements, reverse=True)
+    return jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), states, last)
+
+
+def _check_sizes(model: AbstractStateSpaceModel, observations: Observations) -> None:
+    """Raise unless the observations are what the model's observation predicts."""
+    expected = len(model.observation.units)
+    got = observations.y.shape[1]
+    if expected != got:
+        raise InputError(
+            f"`observations` must have {expected} components, as the model's "
+            f"observation has; got {got}. Select columns, or change the model."
+        )
