@@ -11,6 +11,10 @@ from slipstate.assimilate.calibration import (
     rank_uniformity,
     spread_skill,
 )
+from slipstate.assimilate.ensemble import (
+    EnsembleInfo,
+    EnsembleTransformKalman,
+)
 from slipstate.assimilate.kalman import (
     Kalman,
     KalmanInfo,
@@ -58,6 +62,8 @@ __all__ = [
     "AbstractFilter",
     "AbstractInfo",
     "AbstractSmoother",
+    "EnsembleInfo",
+    "EnsembleTransformKalman",
     "FilterResult",
     "Kalman",
     "KalmanInfo",

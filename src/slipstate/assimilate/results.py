@@ -104,13 +104,8 @@ class FilterResult(eqx.Module):
         Raises:
             MethodError: The filter carries no ensemble.
         """
-        belief = jax.eval_shape(self.method.belief, self.final.state)
-        if not isinstance(belief, Ensemble | Particles):
-            raise MethodError(
-                f"`ensembles` needs a filter that carries members; "
-                f"{type(self.method).__name__} carries none. Use `means` and `covs`."
-            )
-        return jax.vmap(lambda state: self.method.belief(state).members)(self.filtered)
+        method = self.method
+        return jax.vmap(lambda state: _members(method, state))(self.filtered)
 
     @property
     def failed(self) -> Bool[Array, " time"]:
@@ -177,3 +172,14 @@ def covs_of(method: AbstractFilter, states: State) -> Float[Array, "time state s
         states: Its states, stacked along time.
     """
     return jax.vmap(lambda state: method.belief(state).cov())(states)
+
+
+def _members(method: AbstractFilter, state: State) -> Float[Array, "ens state"]:
+    """Return the members of one filter state, or say that there are none."""
+    belief = method.belief(state)
+    if not isinstance(belief, Ensemble | Particles):
+        raise MethodError(
+            f"`ensembles` needs a filter that carries members; {type(method).__name__} "
+            "carries none. Use `means` and `covs`."
+        )
+    return belief.members
