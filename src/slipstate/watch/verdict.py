@@ -54,8 +54,7 @@ def compose_verdict(scores: xr.Dataset, times: int, units: str) -> str:
                 f"{'' if units == '1' else ' ' + units}{hedge})"
             )
     start = (
-        f"On {count:,} observed values at {times:,} times not used "
-        "for fitting, slipstate "
+        f"Over {count:,} forecasts at {times:,} times not used for fitting, slipstate "
     )
     if not lost:
         end = (

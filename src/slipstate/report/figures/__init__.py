@@ -1,0 +1,1 @@
+"""One figure per file; each function returns a finished `Drawing`."""

@@ -1,0 +1,162 @@
+"""The scorecard as a figure: CRPS against the baselines, coverage, spread and error."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from slipstate.report.style import (
+    BLUE,
+    DOT,
+    INK,
+    RED,
+    SKY,
+    SOFT,
+    Drawing,
+    house_style,
+    label_panels,
+    new_figure,
+    to_svg,
+)
+from slipstate.watch.verdict import days
+
+_MARKERS = "osD^v"
+
+
+def draw_scores(run: xr.Dataset) -> Drawing:
+    """Draw the pooled scores of every method at every horizon.
+
+    Args:
+        run: The run, with `score`, `crps_gain` and `crps_gain_se`.
+
+    Returns:
+        The figure.
+    """
+    horizons = run["horizon"].values.astype(float)
+    methods = [str(m) for m in run["method"].values]
+    units = str(run["crps_gain"].attrs.get("units", "")) if "crps_gain" in run else ""
+    with house_style():
+        figure = new_figure(4.1)
+        top, low = np.asarray(figure.subfigures(2, 1, squeeze=False)).ravel()
+        bars = top.subplots(1, horizons.size, sharey=True, squeeze=False)[0]
+        for axes, horizon in zip(bars, horizons):
+            _draw_crps(axes, run, float(horizon), methods)
+            axes.set_title(f"{days(float(horizon))} ahead", weight="normal")
+            axes.set_xlabel(f"CRPS ({units})" if units not in ("", "1") else "CRPS")
+        panels = low.subplots(1, 3, sharey=True)
+        for axes, metric, title in zip(
+            panels,
+            ("coverage50", "coverage90", "spread_skill"),
+            ("50 % intervals cover", "90 % intervals cover", "spread / error"),
+        ):
+            _draw_points(axes, run, metric, methods)
+            axes.set_title(title, weight="normal")
+        for axes in (bars[0], panels[0]):
+            axes.set_yticks(range(len(methods)), methods)
+            axes.set_ylim(len(methods) - 0.4, -0.6)
+        for axes in (*bars, *panels):
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0)
+        label_panels([*bars, *panels])
+        if horizons.size > 1:
+            handles, labels = panels[0].get_legend_handles_labels()
+            low.legend(handles, labels, loc="outside lower center", ncols=6)
+        svg = to_svg(figure, "scores")
+    return Drawing(
+        name="scores",
+        svg=svg,
+        title="Forecasts against baselines, outside the part used for fitting",
+        caption=(
+            "Top: continuous ranked probability score, smaller is better; whiskers, "
+            "95 % interval of the difference to slipstate. Bottom: how often intervals "
+            "cover, and forecast spread over error; dotted lines mark calibration."
+        ),
+        alt=f"Scores of {', '.join(methods)} at {len(horizons)} horizons.",
+    )
+
+
+def _draw_crps(axes: Axes, run: xr.Dataset, horizon: float, methods: list[str]) -> None:
+    place = {"metric": "crps", "horizon": horizon}
+    values = run["score"].sel(place).values.astype(float)
+    ours = methods.index("slipstate")
+    rows = np.arange(len(methods))
+    colours = [BLUE if k == ours else DOT for k in rows]
+    axes.barh(rows, np.nan_to_num(values), height=0.62, color=colours, zorder=2)
+    if "crps_gain_se" in run:
+        error = run["crps_gain_se"].sel(horizon=horizon).values.astype(float)
+        known = np.isfinite(error) & (rows != ours)
+        axes.errorbar(
+            values[known],
+            rows[known],
+            xerr=1.96 * error[known],
+            fmt="none",
+            ecolor=INK,
+            elinewidth=0.9,
+            zorder=3,
+        )
+    if np.isfinite(values[ours]):
+        axes.axvline(values[ours], color=BLUE, lw=0.7, ls=":", zorder=1.5)
+    for row, value in zip(rows, values):
+        if not np.isfinite(value):
+            continue
+        worse = row != ours and value <= values[ours]
+        axes.annotate(
+            f"{value:.3g}",
+            (0, row),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            size=7,
+            weight="bold" if worse or row == ours else "normal",
+            color="white",
+            zorder=5,
+        )
+        if worse:
+            axes.barh([row], [value], height=0.62, color=RED, zorder=2.1)
+    top = np.nanmax(values) if np.isfinite(values).any() else 1.0
+    axes.set_xlim(0, 1.08 * top)
+
+
+def _draw_points(axes: Axes, run: xr.Dataset, metric: str, methods: list[str]) -> None:
+    table = run["score"].sel({"metric": metric}).transpose("method", "horizon").values
+    horizons = run["horizon"].values.astype(float)
+    target = float(run["score"].attrs.get(f"{metric}_target", _nominal(metric)))
+    axes.axvline(target, color=INK, lw=0.8, ls=":", zorder=1)
+    spread = np.linspace(-0.2, 0.2, horizons.size) if horizons.size > 1 else [0.0]
+    for number, horizon in enumerate(horizons):
+        for row in range(len(methods)):
+            ours = methods[row] == "slipstate"
+            axes.plot(
+                table[row, number],
+                row + spread[number],
+                _MARKERS[number % len(_MARKERS)],
+                color=BLUE if ours else DOT,
+                ms=4.0,
+                mew=0,
+                zorder=3,
+            )
+        axes.plot(
+            [],
+            [],
+            _MARKERS[number % len(_MARKERS)],
+            color=SOFT,
+            ms=4.0,
+            mew=0,
+            ls="",
+            label=f"{days(float(horizon))} ahead",
+        )
+    seen = table[np.isfinite(table)]
+    low, high = (
+        (min(seen.min(), target), max(seen.max(), target))
+        if seen.size
+        else (
+            target - 0.1,
+            target + 0.1,
+        )
+    )
+    rest = 0.12 * (high - low) + 0.01
+    axes.set_xlim(low - rest, high + rest)
+    axes.axvspan(target, high + rest, color=SKY, alpha=0.06, lw=0, zorder=0)
+
+
+def _nominal(metric: str) -> float:
+    return {"coverage50": 0.5, "coverage90": 0.9}.get(metric, 1.0)
