@@ -39,7 +39,7 @@ class TimeAxis(NamedTuple):
             return np.asarray(date2num(times))
         return (times - self.origin) / DAY / self.unit
 
-    def length(self, days: float) -> float:
+    def length(self, days: np.ndarray) -> np.ndarray:
         """Return how long `days` are on the axis."""
         return days / (self.unit or 1.0)
 
@@ -178,7 +178,7 @@ def smooth_part(
 
 
 def thin(
-    x: Column, *columns: Column, most: int = 900, peaks: bool = False
+    x: Column, *columns: Column, most: int = 600, peaks: bool = False
 ) -> list[np.ndarray]:
     """Average columns in equal bins of x, few enough for the pixels of a figure.
 

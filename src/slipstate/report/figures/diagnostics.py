@@ -15,9 +15,11 @@ from slipstate.report.style import (
     SKY,
     SOFT,
     Drawing,
+    add_legend,
     house_style,
     label_panels,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.report.view import time_axis
@@ -26,6 +28,7 @@ from slipstate.watch.verdict import days
 _LAGS = 40
 _BINS = 20
 _SIGMAS = 5.0
+_MOST_POINTS = 40_001  # odd, so that a stride goes through all stations
 
 
 def draw_diagnostics(run: xr.Dataset) -> Drawing:
@@ -41,23 +44,27 @@ def draw_diagnostics(run: xr.Dataset) -> Drawing:
     components = [str(c) for c in run["component"].values]
     horizons = run["horizon"].values.astype(float)
     with house_style():
-        figure = new_figure(6.4)
-        top, low = np.asarray(
-            figure.subfigures(2, 1, height_ratios=[2.05, 1], squeeze=False)
-        ).ravel()
-        panels = top.subplot_mosaic(
-            [["time", "time"], ["normal", "memory"]], height_ratios=[0.8, 1]
-        )
-        _draw_series(panels["time"], run, z)
-        _draw_normal(panels["normal"], z, components)
-        _draw_memory(panels["memory"], z)
-        histograms = low.subplots(1, horizons.size, sharey=True, squeeze=False)[0]
+        figure = new_figure(6.2)
+        series = place_panels(figure, [1], [1], box=(0.62, 0.08, 4.72, 0.42))[0][0]
+        normal, memory = place_panels(
+            figure, [1], [1, 1], box=(0.62, 0.08, 2.16, 1.86), gap=(0.72, 0)
+        )[0]
+        histograms = place_panels(
+            figure,
+            [1],
+            [1] * horizons.size,
+            box=(0.62, 0.08, 0.42, 4.72),
+            gap=(0.25, 0),
+            share="y",
+        )[0]
+        _draw_series(series, run, z)
+        _draw_normal(normal, z, components)
+        _draw_memory(memory, z)
         for axes, horizon in zip(histograms, horizons):
             _draw_pit(axes, run, float(horizon))
         histograms[0].set_ylabel("PIT density")
-        label_panels([*panels.values(), *histograms])
-        handles, labels = panels["normal"].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=6)
+        label_panels([series, normal, memory, *histograms])
+        add_legend(figure, normal.get_legend_handles_labels()[0])
         svg = to_svg(figure, "diagnostics")
     return Drawing(
         name="diagnostics",
@@ -90,14 +97,17 @@ def standardised(run: xr.Dataset) -> np.ndarray:
 def _draw_series(axes: Axes, run: xr.Dataset, z: np.ndarray) -> None:
     axis = time_axis(run)
     x = axis.place(run["time"].values.astype("datetime64[ns]"))
+    places = np.repeat(x, z.shape[1])
+    every = max(1, places.size // _MOST_POINTS)
+    size = float(np.clip(90.0 / np.sqrt(places.size), 1.2, 3.0))
     for number in range(z.shape[2]):
-        shown = np.clip(z[:, :, number], -_SIGMAS, _SIGMAS)
+        shown = np.clip(z[:, :, number], -_SIGMAS, _SIGMAS).ravel()
         axes.plot(
-            np.repeat(x, z.shape[1]),
-            shown.ravel(),
+            places[::every],
+            shown[::every],
             ".",
             color=SERIES_COLOURS[number % len(SERIES_COLOURS)],
-            ms=1.2,
+            ms=size,
             mew=0,
             alpha=0.6,
             rasterized=True,
@@ -201,12 +211,11 @@ def autocorrelation(z: np.ndarray, lags: int) -> tuple[np.ndarray, int]:
 def _draw_pit(axes: Axes, run: xr.Dataset, horizon: float) -> None:
     pit = run["pit"].sel(horizon=horizon).transpose("time", ...).values
     seen = pit[np.isfinite(pit)]
-    axes.set_title(f"{days(horizon)} ahead", weight="normal", loc="center")
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
     axes.set_xlabel("PIT")
     if not seen.size:
-        axes.text(0.5, 0.5, "not scored", transform=axes.transAxes, ha="center")
+        axes.set_title(f"{days(horizon)} ahead; not scored", loc="right", size=7.5)
         return
     effective = independent_count(run, seen.size, horizon)
     counts, edges = np.histogram(seen, _BINS, (0, 1))
@@ -217,14 +226,11 @@ def _draw_pit(axes: Axes, run: xr.Dataset, horizon: float) -> None:
     axes.axhspan(max(1 - half, 0), 1 + half, color=SOFT, alpha=0.25, lw=0, zorder=3)
     axes.axhline(1.0, color=BLUE, lw=0.8, zorder=4)
     test = pit_uniformity(seen, effective=effective)
-    axes.annotate(
-        f"KS distance {test.statistic:.3f}",
-        (0.5, 0.97),
-        xycoords="axes fraction",
-        ha="center",
-        va="top",
-        size=7,
-        zorder=5,
+    axes.set_title(
+        f"{days(horizon)} ahead; KS distance {test.statistic:.3f}",
+        weight="normal",
+        loc="right",
+        size=7.5,
     )
     axes.set_ylim(bottom=0)
 

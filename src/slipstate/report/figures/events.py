@@ -13,9 +13,11 @@ from slipstate.report.style import (
     RED,
     SOFT,
     Drawing,
+    add_legend,
     house_style,
     label_panels,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.report.view import TimeAxis, event_times, thin, time_axis
@@ -40,17 +42,15 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
     x = axis.place(run["time"].values.astype("datetime64[ns]"))
     alarms = 0
     with house_style():
-        figure = new_figure(1.0 + 1.25 * len(rows) + 0.55)
-        panels = list(
-            np.atleast_1d(
-                figure.subplots(
-                    len(rows) + 1,
-                    1,
-                    sharex=True,
-                    height_ratios=[1.0] * len(rows) + [0.42],
-                )
-            )
+        figure = new_figure(0.85 + 1.15 * len(rows) + 0.5)
+        grid = place_panels(
+            figure,
+            [1.0] * len(rows) + [0.42],
+            [1.0],
+            box=(0.62, 0.08, 0.42 if axis.label else 0.28, 0.42),
+            share="x",
         )
+        panels = [row[0] for row in grid]
         for number, (axes, name) in enumerate(zip(panels, rows)):
             axes.set_xlim(x[0], x[-1])
             alarms += _draw_row(axes, run, name, x)
@@ -63,11 +63,7 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
             Line2D([], [], color=GOLD, lw=1.1, label="in hindsight"),
             Line2D([], [], color=RED, marker="v", ls="", ms=4, mew=0, label="alarm"),
         ]
-        figure.legend(
-            handles=handles + event_handles(events),
-            loc="outside upper center",
-            ncols=6,
-        )
+        add_legend(figure, handles + event_handles(events))
         svg = to_svg(figure, "probabilities")
     return Drawing(
         name="probabilities",

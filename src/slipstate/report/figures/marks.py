@@ -25,15 +25,27 @@ def mark_events(axes: Axes, events: pd.DataFrame, axis: TimeAxis) -> None:
     if not len(events):
         return
     starts = axis.place(event_times(events, "onset"))
-    lengths = [axis.length(float(d)) for d in events["duration"].fillna(0.0)]
+    lengths = axis.length(events["duration"].fillna(0.0).to_numpy(dtype=np.float64))
+    kinds = events["type"].to_numpy(dtype=str)
     low, high = axes.get_xlim()
     least = 0.003 * (high - low)  # a thin event must still be seen
-    for start, length, kind in zip(starts, lengths, events["type"]):
-        if kind in _LINES:
-            axes.axvline(start, color=RED, lw=0.9, ls=_LINES[kind], zorder=2.5)
-        else:
-            end = start + max(length, least)
-            axes.axvspan(start, end, color=GOLD, alpha=0.30, lw=0, zorder=0.5)
+    upright = axes.get_xaxis_transform()
+    lasting = ~np.isin(kinds, list(_LINES))
+    spans = [(s, max(n, least)) for s, n in zip(starts[lasting], lengths[lasting])]
+    axes.broken_barh(
+        spans, (0, 1), transform=upright, color=GOLD, alpha=0.30, lw=0, zorder=0.5
+    )
+    for kind, line in _LINES.items():
+        axes.vlines(
+            starts[kinds == kind],
+            0,
+            1,
+            transform=upright,
+            color=RED,
+            lw=0.9,
+            ls=line,
+            zorder=2.5,
+        )
     axes.set_xlim(low, high)
 
 

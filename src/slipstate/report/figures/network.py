@@ -11,8 +11,10 @@ from slipstate.report.style import (
     DOT,
     SOFT,
     Drawing,
+    add_legend,
     house_style,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.report.view import (
@@ -50,8 +52,8 @@ def draw_network(run: xr.Dataset, events: pd.DataFrame) -> Drawing:
         lines.append((signal - trend) * unit.factor)
     spacing = _spacing(traces)
     with house_style():
-        figure = new_figure(1.3 + 0.36 * len(stations))
-        axes = figure.subplots()
+        figure = new_figure(0.9 + 0.36 * len(stations))
+        axes = place_panels(figure, [1], [1], box=(0.4, 0.5, 0.3, 0.42))[0][0]
         axes.set_xlim(x[0], x[-1])
         for row, (station, trace, line) in enumerate(zip(stations, traces, lines)):
             base = -row * spacing
@@ -93,11 +95,7 @@ def draw_network(run: xr.Dataset, events: pd.DataFrame) -> Drawing:
             Line2D([], [], color=DOT, marker=".", ls="", ms=5, mew=0, label="observed"),
             Line2D([], [], color=BLUE, lw=1.1, label="smoothed"),
         ]
-        figure.legend(
-            handles=handles + event_handles(events),
-            loc="outside upper center",
-            ncols=6,
-        )
+        add_legend(figure, handles + event_handles(events))
         svg = to_svg(figure, "network")
     return Drawing(
         name="network",
@@ -137,8 +135,10 @@ def draw_offsets(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
     finite = table[:, quiet] if np.isfinite(table[:, quiet]).any() else table
     top = float(np.nanmax(np.abs(finite))) or 1.0
     with house_style():
-        figure = new_figure(1.5 + 0.21 * len(stations))
-        axes = figure.subplots()
+        figure = new_figure(1.05 + 0.21 * len(stations))
+        axes, edge = place_panels(
+            figure, [1], [1, 0.016], box=(0.6, 0.55, 0.85, 0.1), gap=(0.15, 0)
+        )[0]
         image = axes.imshow(table, cmap="RdBu", vmin=-top, vmax=top, aspect="auto")
         weak = np.argwhere(np.abs(table) < 2.0 * sigma)
         axes.plot(weak[:, 1], weak[:, 0], "x", color=DOT, ms=3, mew=0.6)
@@ -156,9 +156,9 @@ def draw_offsets(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
         axes.tick_params(length=0)
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=28, extend="both")
+        bar = figure.colorbar(image, cax=edge, extend="both")
         bar.set_label(f"{component} offset ({unit.symbol or '1'})")
-        bar.outline.set_visible(False)
+        edge.grid(visible=False)
         svg = to_svg(figure, "offsets")
     return Drawing(
         name="offsets",

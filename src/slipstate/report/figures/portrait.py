@@ -2,18 +2,22 @@
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from slipstate.report.style import (
     BLUE,
     DOT,
+    GOLD,
     INK,
     RED,
     SKY,
     Drawing,
+    add_legend,
     house_style,
     label_panels,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.report.view import display_unit
@@ -38,19 +42,17 @@ def draw_portrait(run: xr.Dataset) -> Drawing | None:
     if "member" not in run:
         return None
     with house_style():
-        figure = new_figure(3.6)
-        left, right = figure.subplots(1, 2)
+        figure = new_figure(3.7)
+        left, right = place_panels(
+            figure, [1], [1, 1], box=(0.62, 0.08, 0.42, 0.32), gap=(0.72, 0)
+        )[0]
         _draw_stress(left, run)
         _draw_state(right, run)
         for axes in (left, right):
             axes.set_xscale("log")
             axes.set_xlabel("slip rate V (m/s)")
         label_panels([left, right])
-        handles, labels = right.get_legend_handles_labels()
-        extra = left.get_legend_handles_labels()
-        known = dict(zip(labels, handles))
-        known |= {k: v for k, v in zip(extra[1], extra[0]) if k not in known}
-        figure.legend(known.values(), known.keys(), loc="outside upper center", ncols=6)
+        add_legend(figure, _handles(left, right))
         svg = to_svg(figure, "portrait")
     return Drawing(
         name="portrait",
@@ -59,9 +61,9 @@ def draw_portrait(run: xr.Dataset) -> Drawing | None:
         caption=(
             "Left: shear stress against slip rate. Right: state θ, about the age of "
             "the contacts, against slip rate. Cloud: members of the posterior at all "
-            "times; blue line: their mean. The fault moves slowly at the left while "
-            "stress builds up, and fast at the right while it drops; on the dashed "
-            "line it would slide at a constant rate."
+            "times, those at the end in ochre; blue line: their mean. The fault is "
+            "slow at the left, while stress builds up, and fast at the right, while "
+            "it drops; on the dashed line it would slide at a constant rate."
         ),
         alt=(
             "Two phase portraits, stress and state against slip rate, with the cloud "
@@ -136,6 +138,16 @@ def _draw_state(axes: Axes, run: xr.Dataset) -> None:
         label="posterior mean",
         zorder=3,
     )
+    axes.plot(
+        np.exp(ln_v[-1]),
+        np.exp(ln_theta[-1]),
+        ".",
+        color=GOLD,
+        ms=3.5,
+        mew=0,
+        label="members at the end",
+        zorder=5,
+    )
     if "truth" in run:
         truth = run["truth"]
         axes.plot(
@@ -150,6 +162,15 @@ def _draw_state(axes: Axes, run: xr.Dataset) -> None:
     _limits(axes, flat_v, np.exp(flat_theta), logarithmic=True)
     axes.set_yscale("log")
     axes.set_ylabel("state θ (s)")
+
+
+def _handles(*panels: Axes) -> list[Artist]:
+    """Return one legend entry per label."""
+    known: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            known.setdefault(label, handle)
+    return list(known.values())
 
 
 def _limits(

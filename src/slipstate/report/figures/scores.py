@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from slipstate.report.style import (
     BLUE,
@@ -12,14 +13,17 @@ from slipstate.report.style import (
     SKY,
     SOFT,
     Drawing,
+    add_legend,
     house_style,
     label_panels,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.watch.verdict import days
 
 _MARKERS = "osD^v"
+_LOG_BEYOND = 8.0  # ratio of scores that a linear axis cannot show
 
 
 def draw_scores(run: xr.Dataset) -> Drawing:
@@ -35,14 +39,27 @@ def draw_scores(run: xr.Dataset) -> Drawing:
     methods = [str(m) for m in run["method"].values]
     units = str(run["crps_gain"].attrs.get("units", "")) if "crps_gain" in run else ""
     with house_style():
-        figure = new_figure(4.1)
-        top, low = np.asarray(figure.subfigures(2, 1, squeeze=False)).ravel()
-        bars = top.subplots(1, horizons.size, sharey=True, squeeze=False)[0]
-        for axes, horizon in zip(bars, horizons):
+        figure = new_figure(3.9)
+        tops = place_panels(
+            figure,
+            [1],
+            [1] * horizons.size,
+            box=(0.85, 0.12, 2.45, 0.25),
+            gap=(0.25, 0),
+            share="y",
+        )[0]
+        panels = place_panels(
+            figure,
+            [1],
+            [1, 1, 1],
+            box=(0.85, 0.12, 0.55, 2.2),
+            gap=(0.25, 0),
+            share="y",
+        )[0]
+        for axes, horizon in zip(tops, horizons):
             _draw_crps(axes, run, float(horizon), methods)
             axes.set_title(f"{days(float(horizon))} ahead", weight="normal")
             axes.set_xlabel(f"CRPS ({units})" if units not in ("", "1") else "CRPS")
-        panels = low.subplots(1, 3, sharey=True)
         for axes, metric, title in zip(
             panels,
             ("coverage50", "coverage90", "spread_skill"),
@@ -50,16 +67,16 @@ def draw_scores(run: xr.Dataset) -> Drawing:
         ):
             _draw_points(axes, run, metric, methods)
             axes.set_title(title, weight="normal")
-        for axes in (bars[0], panels[0]):
+        for axes in (tops[0], panels[0]):
             axes.set_yticks(range(len(methods)), methods)
             axes.set_ylim(len(methods) - 0.4, -0.6)
-        for axes in (*bars, *panels):
+        for axes in (*tops, *panels):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
-        label_panels([*bars, *panels])
+        label_panels([*tops, *panels])
         if horizons.size > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            low.legend(handles, labels, loc="outside lower center", ncols=6)
+            handles = panels[0].get_legend_handles_labels()[0]
+            add_legend(figure, handles, drop=3.72)
         svg = to_svg(figure, "scores")
     return Drawing(
         name="scores",
@@ -79,41 +96,39 @@ def _draw_crps(axes: Axes, run: xr.Dataset, horizon: float, methods: list[str]) 
     values = run["score"].sel(place).values.astype(float)
     ours = methods.index("slipstate")
     rows = np.arange(len(methods))
-    colours = [BLUE if k == ours else DOT for k in rows]
-    axes.barh(rows, np.nan_to_num(values), height=0.62, color=colours, zorder=2)
+    seen = values[np.isfinite(values) & (values > 0)]
+    if seen.size and seen.max() > _LOG_BEYOND * seen.min():
+        axes.set_xscale("log")
+    known = np.zeros(rows.size)
     if "crps_gain_se" in run:
         error = run["crps_gain_se"].sel(horizon=horizon).values.astype(float)
-        known = np.isfinite(error) & (rows != ours)
-        axes.errorbar(
-            values[known],
-            rows[known],
-            xerr=1.96 * error[known],
-            fmt="none",
-            ecolor=INK,
-            elinewidth=0.9,
-            zorder=3,
-        )
-    if np.isfinite(values[ours]):
-        axes.axvline(values[ours], color=BLUE, lw=0.7, ls=":", zorder=1.5)
-    for row, value in zip(rows, values):
+        known = 1.96 * np.where((rows != ours) & np.isfinite(error), error, 0.0)
+    for row, value, half in zip(rows, values, known):
         if not np.isfinite(value):
             continue
         worse = row != ours and value <= values[ours]
+        colour = BLUE if row == ours else RED if worse else DOT
+        axes.errorbar(
+            value, row, xerr=half, fmt="o", color=colour, ms=5, mew=0, elinewidth=1.1
+        )
         axes.annotate(
             f"{value:.3g}",
-            (0, row),
-            xytext=(4, 0),
+            (value, row),
+            xytext=(0, 4.5),
             textcoords="offset points",
-            va="center",
+            ha="center",
             size=7,
             weight="bold" if worse or row == ours else "normal",
-            color="white",
-            zorder=5,
         )
-        if worse:
-            axes.barh([row], [value], height=0.62, color=RED, zorder=2.1)
-    top = np.nanmax(values) if np.isfinite(values).any() else 1.0
-    axes.set_xlim(0, 1.08 * top)
+    if np.isfinite(values[ours]):
+        axes.axvline(values[ours], color=BLUE, lw=0.8, ls=":", zorder=1)
+    if seen.size and axes.get_xscale() == "log":
+        axes.set_xlim(seen.min() / 1.5, seen.max() * 1.5)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif seen.size:
+        axes.set_xlim(0.0, 1.12 * seen.max())
 
 
 def _draw_points(axes: Axes, run: xr.Dataset, metric: str, methods: list[str]) -> None:

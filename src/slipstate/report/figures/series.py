@@ -14,9 +14,11 @@ from slipstate.report.style import (
     DOT,
     SKY,
     Drawing,
+    add_legend,
     house_style,
     label_panels,
     new_figure,
+    place_panels,
     to_svg,
 )
 from slipstate.report.view import (
@@ -54,13 +56,14 @@ def draw_series(
     components = [str(c) for c in run["component"].values]
     start, end = _close_up(run, mine)
     with house_style():
-        figure = new_figure(0.75 + 1.35 * len(components))
-        panels = figure.subplots(
-            len(components),
-            2,
-            sharex="col",
-            squeeze=False,
-            gridspec_kw={"width_ratios": [2.6, 1]},
+        figure = new_figure(0.75 + 1.3 * len(components))
+        panels = place_panels(
+            figure,
+            [1.0] * len(components),
+            [2.6, 1.0],
+            box=(0.62, 0.08, 0.42 if axis.label else 0.28, 0.42),
+            gap=(0.42, 0.14),
+            share="x",
         )
         for number, (row, component) in enumerate(zip(panels, components)):
             unit = display_unit(run, component)
@@ -73,18 +76,13 @@ def draw_series(
             row[0].set_ylabel(unit.label)
             for axes, place in zip(row, (x, x[close])):
                 axes.set_xlim(place[0], place[-1])
-                axes.margins(y=0.06)
                 _limit(axes, columns, x)
                 mark_events(axes, mine, axis)
                 mark_training(axes, run, axis, words=number == 0)
         for axes in panels[-1]:
             axis.dress(axes)
-        label_panels(list(panels.ravel()))
-        figure.legend(
-            handles=_handles(ahead, "filtered" in run) + event_handles(mine),
-            loc="outside upper center",
-            ncols=8,
-        )
+        label_panels([axes for row in panels for axes in row])
+        add_legend(figure, _handles(ahead, "filtered" in run) + event_handles(mine))
         svg = to_svg(figure, f"series-{station}")
     gnss = run.attrs.get("kind") == "gnss"
     removed = "A straight line and seasons are removed for display. " if gnss else ""
@@ -95,7 +93,7 @@ def draw_series(
         caption=(
             f"{removed}Dots: observations. Line: signal as known at the time. Bands: "
             f"50 % and 90 % of the forecast of each observation issued {days(ahead)} "
-            "before it. Grey background: part used for fitting. Right: close-up."
+            "before it. Grey background: part used for fitting. Right column: close-up."
         ),
         alt=(
             f"Time series of {', '.join(components)} at {station} with forecast bands "
