@@ -5,12 +5,20 @@ import os
 import xarray as xr
 
 from slipstate.ground.errors import RecordError
+from slipstate.records.netcdf import NetcdfReader
 from slipstate.records.pbo import PboReader
+from slipstate.records.plain import PlainReader
 from slipstate.records.reader import AbstractReader
+from slipstate.records.tenv3 import Tenv3Reader
 from slipstate.records.text import excerpt, first_lines, require_file, require_text
 
-READERS: tuple[AbstractReader, ...] = (PboReader(),)
-"""Every format, asked in this order."""
+READERS: tuple[AbstractReader, ...] = (
+    NetcdfReader(),
+    PboReader(),
+    Tenv3Reader(),
+    PlainReader(),
+)
+"""Every format, asked in this order; the plain csv takes any table, so it is last."""
 
 
 def read_record(path: str | os.PathLike[str]) -> xr.Dataset:

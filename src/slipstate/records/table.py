@@ -9,6 +9,7 @@ a missing one. Infinity is refused.
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,12 @@ import pandas as pd
 from slipstate.ground.errors import RecordError
 from slipstate.records.text import excerpt
 
+Blame = Callable[[int, str, str, str], RecordError]
+"""Takes a position, what was expected, what was found and the remedy."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MISSING = re.compile(r"([+-]?nan|na|null)?", re.IGNORECASE)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)", re.ASCII)
 _LONGEST_TEXT = 64
 
 
@@ -188,7 +193,9 @@ def iso_times(table: Rows, cells: np.ndarray, remedy: str) -> np.ndarray:
     parsed = pd.to_datetime(
         pd.Series(cells, dtype="str"), format="ISO8601", utc=True, errors="coerce"
     )
-    wrong = np.flatnonzero(parsed.isna().to_numpy())
+    # pandas would take 2010.5 for May 2010
+    full = np.asarray([_DAY.match(cell) is not None for cell in cells.tolist()])
+    wrong = np.flatnonzero(parsed.isna().to_numpy() | ~full)
     if wrong.size:
         index = int(wrong[0])
         raise table.blame(
@@ -206,15 +213,15 @@ def iso_times(table: Rows, cells: np.ndarray, remedy: str) -> np.ndarray:
             "Nanosecond time stamps reach no further; shift the times.",
         )
     times = instants.astype("datetime64[ns]")
-    require_increasing(table, times, cells)
+    require_increasing(table.blame, times, cells)
     return times
 
 
-def require_increasing(table: Rows, times: np.ndarray, cells: np.ndarray) -> None:
-    """Raise at the first row whose time is not later than the row before.
+def require_increasing(blame: Blame, times: np.ndarray, cells: np.ndarray) -> None:
+    """Raise at the first time that is not later than the one before.
 
     Args:
-        table: The rows.
+        blame: Makes the error that names the place of one time.
         times: Time of each row.
         cells: The same as written in the file.
 
@@ -226,9 +233,9 @@ def require_increasing(table: Rows, times: np.ndarray, cells: np.ndarray) -> Non
         return
     index = int(back[0]) + 1
     same = times[index] == times[index - 1]
-    raise table.blame(
+    raise blame(
         index,
-        f"a time later than {excerpt(str(cells[index - 1]))} of the row before",
+        f"a time later than {excerpt(str(cells[index - 1]))} before it",
         f"{excerpt(str(cells[index]))} {'again' if same else '(time goes back)'}",
         "Remove the repeated row." if same else "Sort the rows by time.",
     )

@@ -71,11 +71,11 @@ def require_file(path: str | os.PathLike[str]) -> Path:
         ) from None
     except RecordError:
         raise
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise RecordError(
             place,
             "a readable file",
-            f"`{error}`",
+            f"`{error.strerror or error}`",
             "Check the path and the disk.",
         ) from None
     return place

@@ -1,0 +1,111 @@
+"""Writing so that nothing is ever half-written.
+
+A file is complete or it is not there: the bytes go to a temporary name in the same
+folder, are forced to the disk, and take the final name in one step.
+"""
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from slipstate.ground.errors import OutputError
+
+_REMEDY = {
+    errno.ENOSPC: "Free some space or choose another folder, then run again.",
+    errno.EDQUOT: "Your quota is used up; free some space, then run again.",
+    errno.EFBIG: "Files may not grow that large here; choose another folder.",
+    errno.EACCES: "Choose a folder you may write to.",
+    errno.EPERM: "Choose a folder you may write to.",
+    errno.EROFS: "The disk is read-only; choose another folder.",
+    errno.ENOENT: "Create the folder first, or choose another.",
+    errno.ENOTDIR: "A file stands where a folder should; choose another path.",
+    errno.EISDIR: "A folder stands where a file should; choose another path.",
+}
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
+    """Write `data` under the name `path`, whole or not at all.
+
+    Args:
+        path: Final name; what stands there is replaced only by a complete file.
+        data: The whole content.
+
+    Raises:
+        OutputError: It cannot be written; the old file is untouched and no temporary
+            file is left behind.
+    """
+    place = Path(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{place.name}.", suffix=".part", dir=place.parent
+        )
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(place)
+        temporary = None
+        _sync_folder(place.parent)
+    except OSError as error:
+        raise output_error(place, error) from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents where they are missing.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: It cannot be created or is no folder.
+    """
+    place = Path(path)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(place, error) from None
+    return place
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return the one-line error for a failed write.
+
+    Args:
+        path: What should have been written.
+        error: What the system said.
+
+    Returns:
+        The error, to be raised.
+    """
+    reason = error.strerror or str(error)
+    remedy = _REMEDY.get(error.errno or 0, "Choose another folder.")
+    return OutputError(
+        f"{path}: expected to write; found `{reason}`. Nothing was replaced. {remedy}"
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    # so that the new name survives a power cut; not every file system can
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
