@@ -40,10 +40,10 @@ class Scalars(eqx.Module):
         weight: Weight the scalar got; 1 except for robust noise.
     """
 
-    innovation: Float[Array, "obs column"]
-    signal: Float[Array, " obs"]
-    noise: Float[Array, " obs"]
-    weight: Float[Array, " obs"]
+    innovation: Float[Array, "*obs column"]
+    signal: Float[Array, "*obs"]
+    noise: Float[Array, "*obs"]
+    weight: Float[Array, "*obs"]
 
 
 class Conditioned(eqx.Module):

@@ -31,6 +31,7 @@ from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractStateSpaceModel, Input
 
 _EXACT = Kalman()
+_IN_CACHE = 4096  # numbers of a covariance matrix times steps treated side by side
 
 
 def init(
@@ -237,11 +238,11 @@ def _smooth(
     before = jax.tree.map(lambda x: x[:-1], result.filtered)
     predicted, inputs = jax.tree.map(lambda x: x[1:], (result.predicted, u))
     dts = jnp.diff(t).astype(observations.y.dtype)
-    elements = jax.vmap(
-        lambda filtered, predicted, u, dt: method.prepare_smoothing(
-            model, filtered, predicted, u, dt
-        )
-    )(before, predicted, inputs, dts)
+    elements = jax.lax.map(
+        lambda step: method.prepare_smoothing(model, *step),
+        (before, predicted, inputs, dts),
+        batch_size=max(1, _IN_CACHE // model.initial.mean().shape[0] ** 2),
+    )
     last = jax.tree.map(lambda x: x[-1], result.filtered)
 
     def body(smoothed: State, element: Any) -> tuple[State, State]:
