@@ -1,0 +1,140 @@
+"""Many observed series that share one switch: the state space of a network.
+
+Station i and component c have a state x of their own, seen through one scalar y:
+
+    x' = F x + b[s] + w,      w ~ N(0, Q[s])         s the switch shared by all stations
+    x' = x' + k,              k ~ N(0, K)            where station i steps
+    y  = h.x + m + v,         v ~ scale r, tails     m the common mode of component c
+    m' = phi m + n,           n ~ N(0, (1 - phi^2) c^2)
+
+Time goes in ticks of equal length; a tick without observation is a masked row. The
+switch makes the stations talk to each other (slow slip moves all of them), the steps
+do not (an antenna is changed at one of them), and the common mode is the error of the
+reference frame that moves all stations for a few days and means nothing.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from slipstate.ground.types import Scalar
+
+
+class NetworkModel(eqx.Module):
+    """State-space model of a network of stations with one shared switch.
+
+    Attributes:
+        F: State matrix of one tick.
+        b: Offset of one tick in each mode of the switch.
+        Q: Noise covariance of one tick in each mode.
+        h: Observation row, the same for every series.
+        noise_scale: Scale r of the observation noise [unit of y].
+        initial_mean: Mean of the state at the first tick.
+        initial_cov: Covariance of the state at the first tick.
+        switch: Probability of each mode (column) after each mode (row) in one tick.
+        initial_probs: Probability of each mode at the first tick.
+        kick_cov: Covariance K a step adds to a state.
+        kick_prob: Probability that a station steps in one tick.
+        common_sd: Standard deviation c of the common mode; 0 where there is none.
+        common_decay: phi, its correlation from tick to tick.
+    """
+
+    F: Float[Array, "station comp state state"]
+    b: Float[Array, "mode station comp state"]
+    Q: Float[Array, "mode station comp state state"]
+    h: Float[Array, " state"]
+    noise_scale: Float[Array, "station comp"]
+    initial_mean: Float[Array, "station comp state"]
+    initial_cov: Float[Array, "station comp state state"]
+    switch: Float[Array, "mode mode"]
+    initial_probs: Float[Array, " mode"]
+    kick_cov: Float[Array, "station comp state state"]
+    kick_prob: Scalar
+    common_sd: Float[Array, " comp"]
+    common_decay: Float[Array, " comp"]
+
+    @property
+    def modes(self) -> int:
+        """Return the number of modes of the switch."""
+        return self.initial_probs.shape[0]
+
+
+class ForecastRows(eqx.Module):
+    """What a state now says about observations some ticks ahead.
+
+    In mode i now, the signal of a series after H ticks is normal with mean
+    g.x + drift[i] and variance g.P g + noise[i].
+
+    Attributes:
+        g: Row h F^H.
+        drift: Expected displacement by the offsets b along the way.
+        noise: Variance by Q, by the unknown time spent in each mode, and by the common
+            mode's own growth.
+        common: Correlation phi^H of the common mode over the horizon.
+        steps: Probability that a station steps before the horizon.
+    """
+
+    g: Float[Array, "horizon station comp state"]
+    drift: Float[Array, "horizon mode station comp"]
+    noise: Float[Array, "horizon mode station comp"]
+    common: Float[Array, "horizon comp"]
+    steps: Float[Array, " horizon"]
+
+
+@eqx.filter_jit
+def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRows:
+    """Work out the rows for some horizons, once per run.
+
+    The displacement by the switch is h F^(H-k) b[s_k] summed over the ticks k. Its mean
+    and variance over the paths of the Markov chain s follow from one forward recursion
+    for the moments of the running sum in each mode.
+
+    Args:
+        model: The model.
+        horizons: Ticks ahead, increasing, at least 1.
+
+    Returns:
+        The rows, stacked in the order of `horizons`.
+    """
+    M = model.modes
+    rows, drifts, noises, commons = [], [], [], []
+    for horizon in horizons:
+        # gains[k] = h F^(H-1-k): what a shock at tick k + 1 does to y at tick H
+        gain = jnp.broadcast_to(model.h, model.initial_mean.shape)
+        gains = [gain]
+        for _ in range(horizon - 1):
+            gain = jnp.einsum("scn,scnm->scm", gain, model.F)
+            gains.append(gain)
+        rows.append(jnp.einsum("scn,scnm->scm", gain, model.F))
+        gains.reverse()
+        # probs[i, s]: P(start in i, be in s now); first and second moment of the sum
+        probs = jnp.eye(M, dtype=model.switch.dtype)
+        shape = (M, M, *model.noise_scale.shape)
+        first = jnp.zeros(shape, model.switch.dtype)
+        second = jnp.zeros(shape, model.switch.dtype)
+        noise = jnp.zeros((M, *model.noise_scale.shape), model.switch.dtype)
+        for gain in gains:
+            probs = probs @ model.switch
+            first = jnp.einsum("ijsc,jk->iksc", first, model.switch)
+            second = jnp.einsum("ijsc,jk->iksc", second, model.switch)
+            shift = jnp.einsum("scn,kscn->ksc", gain, model.b)
+            second = second + 2.0 * shift * first + probs[..., None, None] * shift**2
+            first = first + probs[..., None, None] * shift
+            spread = jnp.einsum("scn,kscnm,scm->ksc", gain, model.Q, gain)
+            noise = noise + jnp.einsum("ik,ksc->isc", probs, spread)
+        mean = jnp.sum(first, 1)
+        drifts.append(mean)
+        decay = model.common_decay**horizon
+        commons.append(decay)
+        grown = (1.0 - decay**2) * model.common_sd**2
+        noises.append(noise + jnp.sum(second, 1) - mean**2 + grown)
+    steps = 1.0 - (1.0 - model.kick_prob) ** jnp.asarray(
+        horizons, model.kick_prob.dtype
+    )
+    return ForecastRows(
+        jnp.stack(rows),
+        jnp.stack(drifts),
+        jnp.stack(noises),
+        jnp.stack(commons),
+        steps,
+    )

@@ -1,0 +1,338 @@
+"""Estimating a network from its training part, by the evidence of the filter itself.
+
+Three stages, each on the training part only:
+
+1. steps are found with the parameters of an ordinary station;
+2. every series (one component of one station) is fitted alone, steps given, by Fisher
+   scoring on the log-likelihood of the switching model with weak priors. The switch
+   listens to the horizontal component that moves most in the long run, and slip goes
+   against that motion: slow slip gives back what was loaded;
+3. the common mode is what the prediction errors of different stations share.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from slipstate.assimilate.evidence import network_log_likelihoods
+from slipstate.assimilate.network import NetworkFilter, NetworkTick
+from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
+from slipstate.fit.fisher import fisher_scoring
+from slipstate.ground.solution import Solution
+from slipstate.systems.network import NetworkModel
+from slipstate.watch.series import TickSeries
+
+PARAMETERS = (
+    "log noise_scale",
+    "log walk",
+    "log markov_sd",
+    "log markov_time",
+    "log slip_rate",
+    "log onset_rate",
+    "log end_rate",
+)
+"""What is fitted of one series, in order."""
+
+_SLIP_RATE = 0.25  # [mm/day] expected, against the secular motion
+_ONSET, _END = 1.0 / 430.0, 1.0 / 18.0  # [1/day]
+_COMMON_TIME = 5.0  # [day]
+_LONGEST_FIT = 4000  # ticks; more of the past than this adds little but time
+
+
+RunPieces = Callable[[NetworkFilter, NetworkModel, TickSeries, int], NetworkTick]
+"""Follows the first so many ticks of a series and returns what the filter said."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A fitted network.
+
+    Attributes:
+        parameters: The estimates.
+        prior: What was assumed about the first day.
+        primary: Index of the component the switch listens to, by station.
+        fit: How the fit ended; values are the unconstrained parameters by series.
+    """
+
+    parameters: NetworkParameters
+    prior: NetworkPrior
+    primary: np.ndarray
+    fit: Solution
+
+
+def estimate_network(
+    series: TickSeries,
+    method: NetworkFilter,
+    run_pieces: RunPieces,
+    progress: Callable[[int, int], None] | None = None,
+) -> Estimate:
+    """Fit a network to the training part of its series.
+
+    Args:
+        series: The observations.
+        method: The filter that will follow them.
+        run_pieces: Follows a whole series in pieces, as the watch itself does; shared
+            so that nothing is compiled twice.
+        progress: Called with steps done and most steps.
+
+    Returns:
+        The estimate.
+    """
+    S, C = series.y.shape[1:]
+    prior = network_prior(series)
+    primary = primary_component(prior.rate, series.components)
+    listens = np.arange(C) == primary[:, None]
+    # slow slip gives back what was loaded, so it goes against the secular motion
+    against = np.where(np.asarray(prior.rate) > 0, -1.0, 1.0)
+    direction = np.where(listens, against, 0.0)
+    mean, sd = parameter_prior(series, listens)
+    start = _parameters(mean, direction, np.zeros(C))
+    model = network_model(start, prior, series.tick)
+    kicks = _training_kicks(series, method, model, run_pieces)
+    fit = _fit(series, prior, direction, mean, sd, kicks, progress)
+    alone = _parameters(fit.value.reshape(S, C, -1), direction, np.zeros(C))
+    common = np.zeros(C)
+    if S > 1:
+        common = _common_sd(
+            series, network_model(alone, prior, series.tick), run_pieces
+        )
+    parameters = _parameters(fit.value.reshape(S, C, -1), direction, common)
+    return Estimate(parameters, prior, primary, fit)
+
+
+def network_prior(series: TickSeries) -> NetworkPrior:
+    """Set level and rate of the first day from the training part, robustly."""
+    values = np.where(series.training[..., None], series.values(), np.nan)
+    days = np.arange(len(series.times)) * series.tick
+    S, C = values.shape[1:]
+    level, rate = np.zeros((S, C)), np.zeros((S, C))
+    for s in range(S):
+        for c in range(C):
+            seen = np.isfinite(values[:, s, c])
+            t, y = days[seen], values[seen, s, c]
+            rate[s, c] = _median_rate(t, y)
+            first = t < t[0] + 30.0
+            level[s, c] = np.median(y[first]) - rate[s, c] * (t[0])
+            # the prior sits on the first tick of the grid, not of the station
+    return NetworkPrior(jnp.asarray(level), jnp.asarray(rate))
+
+
+def _median_rate(t: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Return the median of slopes over about a year, which steps and seasons spare."""
+    apart = 365.25 if t[-1] - t[0] > 2 * 365.25 else 0.5 * (t[-1] - t[0])
+    later = np.searchsorted(t, t + apart)
+    pairs = later < len(t)
+    if apart <= 0 or not pairs.any():
+        return 0.0
+    later = later[pairs]
+    return float(np.median((y[later] - y[pairs]) / (t[later] - t[pairs])))
+
+
+def primary_component(
+    rate: Float[Array, "station comp"], components: tuple[str, ...]
+) -> np.ndarray:
+    """Return, by station, the component whose long-term motion is largest.
+
+    Only horizontal ones count where the record has them: the vertical is noisier and
+    moves for other reasons.
+
+    Args:
+        rate: Secular rates.
+        components: Names of the components.
+
+    Returns:
+        Index of the component by station.
+    """
+    size = np.abs(np.asarray(rate))
+    horizontal = np.array([name in ("east", "north") for name in components])
+    if horizontal.any():
+        size = np.where(horizontal, size, -1.0)
+    return np.argmax(size, axis=1)
+
+
+def parameter_prior(
+    series: TickSeries, listens: Bool[np.ndarray, "station comp"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the prior of every series' parameters.
+
+    Args:
+        series: The observations; their formal errors set the scale of the noise.
+        listens: True for the component the switch listens to.
+
+    Returns:
+        Two arrays (station, comp, parameter); a deviation of 0 fixes a parameter.
+    """
+    S, C = listens.shape
+    used = series.mask & series.training[..., None]
+    steps = np.where(used[1:] & used[:-1], np.diff(series.y, axis=0), np.nan)
+    scatter = np.nanmedian(np.abs(steps), axis=0) / 0.95  # sd of one observation
+    scatter = np.maximum(np.nan_to_num(scatter, nan=1.0), 1e-3)
+    mean = np.zeros((S, C, len(PARAMETERS)))
+    mean[..., 0] = np.log(0.8 * scatter)
+    mean[..., 1] = np.log(0.05 * np.maximum(scatter, 0.5))
+    mean[..., 2] = np.log(0.7 * scatter)
+    mean[..., 3] = np.log(10.0)
+    mean[..., 4] = np.log(_SLIP_RATE)
+    mean[..., 5], mean[..., 6] = np.log(_ONSET), np.log(_END)
+    sd = np.broadcast_to([1.0, 1.0, 1.0, 0.7, 0.35, 0.5, 0.3], mean.shape).copy()
+    sd[~listens, 4:] = 0.0
+    return mean, sd
+
+
+def _parameters(
+    theta: Float[np.ndarray, "station comp parameter"],
+    direction: Float[np.ndarray, "station comp"],
+    common_sd: Float[np.ndarray, " comp"],
+) -> NetworkParameters:
+    """Put fitted numbers in their places; the network's switch is the mean switch.
+
+    The coloured noise of a station alone contains the common mode; what is shared is
+    taken out of it.
+    """
+    scale, walk, sd, time = (np.exp(theta[..., k]) for k in range(4))
+    slip = direction * np.exp(theta[..., 4])
+    listens = direction != 0.0
+    onset, end = (np.exp(np.mean(theta[..., k][listens])) for k in (5, 6))
+    own = np.sqrt(np.maximum(sd**2 - common_sd**2, (0.3 * sd) ** 2))
+    C = theta.shape[1]
+    return NetworkParameters(
+        *(jnp.asarray(x) for x in (scale, walk, own, time, slip)),
+        onset_rate=jnp.asarray(onset),
+        end_rate=jnp.asarray(end),
+        common_sd=jnp.asarray(common_sd),
+        common_time=jnp.full(C, _COMMON_TIME),
+    )
+
+
+def _training_kicks(
+    series: TickSeries,
+    method: NetworkFilter,
+    model: NetworkModel,
+    run_pieces: RunPieces,
+) -> Bool[np.ndarray, "time station"]:
+    """Return the days on which a step was accepted in the training part."""
+    end = _fit_end(series)
+    ticks = run_pieces(method, model, series, end)
+    return step_days(
+        np.asarray(ticks.accepted), np.asarray(ticks.age), series.mask[:end].any(-1)
+    )
+
+
+def step_days(
+    accepted: Bool[np.ndarray, "time station"],
+    age: np.ndarray,
+    seen: Bool[np.ndarray, "time station"],
+) -> Bool[np.ndarray, "time station"]:
+    """Turn the ticks at which steps were accepted into the ticks of the steps.
+
+    Args:
+        accepted: True where an open step was accepted.
+        age: Observed ticks since that step, the step's own included.
+        seen: True where the station was observed.
+
+    Returns:
+        True at the first observation after each step.
+    """
+    days = np.zeros_like(accepted)
+    for at, station in np.argwhere(accepted):
+        observed = np.flatnonzero(seen[: at + 1, station])
+        days[observed[-age[at, station]], station] = True
+    return days
+
+
+def _fit_end(series: TickSeries) -> int:
+    """Return the number of ticks that hold every station's training part."""
+    return int(np.flatnonzero(series.training.any(1) & series.mask.any((1, 2)))[-1]) + 1
+
+
+def _fit(
+    series: TickSeries,
+    prior: NetworkPrior,
+    direction: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    kicks: np.ndarray,
+    progress: Callable[[int, int], None] | None,
+) -> Solution:
+    """Fit all series, each alone, in one batch."""
+    S, C, P = mean.shape
+    K = S * C
+    end = kicks.shape[0]
+    used = series.mask[:end] & series.training[:end, :, None]
+    first = max(0, end - _LONGEST_FIT)
+
+    def by_series(x: np.ndarray) -> Array:
+        return jnp.asarray(np.moveaxis(x[first:end].reshape(end - first, K), 1, 0))
+
+    kicked = np.broadcast_to(kicks[..., None], used.shape)
+    level = np.asarray(prior.level) + np.asarray(prior.rate) * first * series.tick
+    data = (
+        jnp.asarray(level.reshape(K)),
+        jnp.asarray(np.asarray(prior.rate).reshape(K)),
+        jnp.asarray(direction.reshape(K)),
+        *(by_series(x) for x in (series.y, used, series.scale, kicked)),
+    )
+
+    def terms(theta: np.ndarray) -> np.ndarray:
+        return np.asarray(_terms(jnp.asarray(theta), data, jnp.asarray(series.tick)))
+
+    flat = mean.reshape(K, P)
+    return fisher_scoring(terms, flat, flat, sd.reshape(K, P), progress=progress)
+
+
+@eqx.filter_jit
+def _terms(theta: Array, data: tuple, tick: Array) -> Array:
+    """Return the log-likelihood terms of some points (problem, point, parameter)."""
+
+    def one(theta: Array, data: tuple) -> Array:
+        level, rate, direction, y, mask, scale, kick = data
+        cell = lambda x: jnp.reshape(x, (1, 1))
+        parameters = NetworkParameters(
+            *(cell(jnp.exp(theta[k])) for k in range(4)),
+            slip_rate=cell(direction * jnp.exp(theta[4])),
+            onset_rate=jnp.exp(theta[5]),
+            end_rate=jnp.exp(theta[6]),
+            common_sd=jnp.zeros(1),
+            common_time=jnp.ones(1),
+        )
+        model = network_model(parameters, NetworkPrior(cell(level), cell(rate)), tick)
+        column = lambda x: x[:, None, None]
+        return network_log_likelihoods(
+            model, column(y), column(mask), column(scale), kick[:, None]
+        )
+
+    points = jax.vmap(one, in_axes=(0, None))
+    return jax.vmap(points)(theta, data)
+
+
+def _common_sd(
+    series: TickSeries, model: NetworkModel, run_pieces: RunPieces
+) -> Float[np.ndarray, " comp"]:
+    """Return the standard deviation the prediction errors of stations share."""
+    end = _fit_end(series)
+    ticks = run_pieces(NetworkFilter(), model, series, end)
+    used = series.mask[:end] & series.training[:end, :, None]
+    error = np.asarray(ticks.innovation)
+    sd = 1.48 * np.array(
+        [
+            [
+                np.median(np.abs(error[used[:, s, c], s, c]))
+                for c in range(used.shape[2])
+            ]
+            for s in range(used.shape[1])
+        ]
+    )
+    error = np.where(used, np.clip(error, -5.0 * sd, 5.0 * sd), 0.0)
+    shared = np.zeros(used.shape[2])
+    for c in range(used.shape[2]):
+        e, w = error[..., c], used[..., c].astype(float)
+        together = w.T @ w
+        off = ~np.eye(len(together), dtype=bool) & (together > 200)
+        if off.any():
+            shared[c] = max(np.mean((e.T @ e)[off] / together[off]), 0.0)
+    return np.sqrt(shared)

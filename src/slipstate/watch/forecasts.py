@@ -1,0 +1,170 @@
+"""Forecasts of observations as Gaussian mixtures, and their scores against what came.
+
+At every tick and horizon the filter leaves a mixture over step hypotheses and modes.
+A forecast of the OBSERVATION adds a step that may come in between, and the noise of the
+day, whose heavy tail is itself a mixture: normal with a precision drawn from the middle
+of equally likely parts of the Gamma distribution.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+from slipstate.assimilate.mixtures import (
+    mixture_distribution,
+    mixture_log_density,
+    mixture_moments,
+    mixture_quantiles,
+)
+from slipstate.assimilate.network import NetworkTick
+from slipstate.assimilate.scores import crps_mixture
+from slipstate.watch.series import TickSeries
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of the forecast quantiles: the 90 % and 50 % intervals and the median."""
+
+_TAIL_PARTS = 3
+_NEGLIGIBLE = 1e-4  # weight below which the second hypothesis is not worth its cost
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts by valid time, in units of the record.
+
+    Attributes:
+        quantiles: Quantiles at `QUANTILES`.
+        mean: Means.
+        sd: Standard deviations.
+        pit: Probability the forecast gave to values below what came; NaN if nothing.
+        crps: Continuous ranked probability score.
+        log_score: Log density at what came [nats].
+    """
+
+    quantiles: Float[np.ndarray, "time station comp horizon quantile"]
+    mean: Float[np.ndarray, "time station comp horizon"]
+    sd: Float[np.ndarray, "time station comp horizon"]
+    pit: Float[np.ndarray, "time station comp horizon"]
+    crps: Float[np.ndarray, "time station comp horizon"]
+    log_score: Float[np.ndarray, "time station comp horizon"]
+
+
+def tail_variances(dof: float) -> Float[np.ndarray, " part"]:
+    """Return variances of the equal parts that stand for Student's unit noise."""
+    middles = (np.arange(_TAIL_PARTS) + 0.5) / _TAIL_PARTS
+    return 1.0 / scipy.stats.gamma.ppf(middles, dof / 2.0, scale=2.0 / dof)
+
+
+def make_forecasts(
+    series: TickSeries,
+    ticks: NetworkTick,
+    horizons: tuple[int, ...],
+    noise_scale: Float[np.ndarray, "station comp"],
+    kick_sd: float,
+    kick_probs: Float[np.ndarray, " horizon"],
+    dof: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Forecasts:
+    """Turn what the filter said at each tick into forecasts by valid time.
+
+    Args:
+        series: The observations.
+        ticks: What the filter said.
+        horizons: Ticks ahead, in the order of the ticks' own.
+        noise_scale: Scale of the noise on an ordinary day, model units.
+        kick_sd: Standard deviation of a step [model unit].
+        kick_probs: Probability of a step before each horizon.
+        dof: Degrees of freedom of the noise.
+        progress: Called with parts done and all parts.
+
+    Returns:
+        The forecasts; NaN where the series is shorter than the horizon.
+    """
+    T, S, C = series.y.shape
+    H = len(horizons)
+    shape = (T, S, C, H)
+    out = Forecasts(
+        np.full((*shape, len(QUANTILES)), np.nan),
+        *(np.full(shape, np.nan) for _ in range(5)),
+    )
+    values = series.values()
+    noise = tail_variances(dof) * noise_scale[..., None] ** 2
+    for part, (s, c) in enumerate(np.ndindex(S, C)):
+        for k, ahead in enumerate(horizons):
+            if ahead >= T:
+                continue
+            now = slice(0, T - ahead)
+            w, m, v = _mixture(
+                ticks.weight[now, s], ticks.forecast[now, k, s, ..., c],
+                ticks.forecast_var[now, k, s, ..., c],
+            )  # fmt: skip
+            w, m, v = _with_step(w, m, v, kick_probs[k], kick_sd)
+            w, m, v = _with_noise(w, m, v, noise[s, c])
+            _fill(
+                out, (slice(ahead, T), s, c, k), values[ahead:, s, c], w, m, np.sqrt(v)
+            )
+        if progress is not None:
+            progress(part + 1, S * C)
+    _in_record_units(out, series.unit)
+    return out
+
+
+def _mixture(
+    weight: np.ndarray, mean: np.ndarray, var: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return hypotheses and modes as one axis; a negligible hypothesis is merged."""
+    T, hypotheses, modes = weight.shape
+    if weight[:, 1].sum(-1).max(initial=0.0) < _NEGLIGIBLE:
+        return weight[:, 0], mean[:, 0], var[:, 0]
+    flat = (T, hypotheses * modes)
+    return weight.reshape(flat), mean.reshape(flat), var.reshape(flat)
+
+
+def _with_step(
+    w: np.ndarray, m: np.ndarray, v: np.ndarray, prob: float, sd: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add the component in which the station steps before the horizon."""
+    mean, spread = mixture_moments(w, m, np.sqrt(v))
+    mean, spread = np.asarray(mean)[:, None], np.asarray(spread)[:, None]
+    w = np.concatenate([(1.0 - prob) * w, np.full_like(mean, prob)], 1)
+    return w, np.concatenate([m, mean], 1), np.concatenate([v, spread**2 + sd**2], 1)
+
+
+def _with_noise(
+    w: np.ndarray, m: np.ndarray, v: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give every component each part of the noise."""
+    parts = noise.size
+    w = np.repeat(w / parts, parts, axis=1)
+    v = (v[..., None] + noise).reshape(w.shape)
+    return w, np.repeat(m, parts, axis=1), v
+
+
+def _fill(
+    out: Forecasts,
+    at: tuple,
+    y: np.ndarray,
+    w: np.ndarray,
+    m: np.ndarray,
+    sd: np.ndarray,
+) -> None:
+    """Write one series and horizon."""
+    out.quantiles[at] = mixture_quantiles(np.asarray(QUANTILES), w, m, sd)
+    out.mean[at], out.sd[at] = mixture_moments(w, m, sd)
+    seen = np.isfinite(y)
+    where = (np.flatnonzero(seen) + at[0].start, *at[1:])
+    data = (y[seen], w[seen], m[seen], sd[seen])
+    out.pit[where] = mixture_distribution(*data)
+    out.crps[where] = crps_mixture(*data)
+    out.log_score[where] = mixture_log_density(*data)
+
+
+def _in_record_units(out: Forecasts, unit: Float[np.ndarray, " comp"]) -> None:
+    """Scale lengths from model units; probabilities have none."""
+    scale = unit[:, None]
+    out.quantiles[...] *= scale[..., None]
+    for part in (out.mean, out.sd, out.crps):
+        part[...] *= scale
+    out.log_score[...] -= np.log(scale)
