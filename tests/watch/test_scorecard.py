@@ -121,7 +121,7 @@ def test_horizons_of_milliseconds_are_exact():
 
 
 def test_trajectory_is_the_least_squares_fit():
-    run = _run(days=900)
+    run = _run(days=1500)
     time, values, training = _flat(run)
     found = trajectory(time, values, training)
     t = (time - time[0]) / np.timedelta64(1, "D") / 365.25

@@ -95,22 +95,30 @@ def verdict_state(run: xr.Dataset) -> tuple[str, str]:
 def event_table(run: xr.Dataset, events: pd.DataFrame) -> Table:
     """Return the table of events as it is shown, newest last."""
     stations = [str(s) for s in run["station"].values]
-    heads = ["", "Type", "Onset", "90 % interval", "Duration", "Probability", "Latency"]
+    heads = [
+        "",
+        "Type",
+        "Onset",
+        "90 % interval of onset",
+        "Duration",
+        "Probability",
+        "Latency",
+    ]
     rows = []
-    names = ("onset", "onset_lo", "onset_hi")
-    when, low, high = (
-        _moment(run, event_times(events, name)) if len(events) else [] for name in names
+    onset, low, high = (
+        event_times(events, name) if len(events) else np.zeros(0, "M8[ns]")
+        for name in ("onset", "onset_lo", "onset_hi")
     )
+    when = _moment(run, onset)
     for k in range(len(events)):
         event = events.iloc[k]
-        same = low[k] == high[k]
         rows.append(
             [
                 str(k + 1),
                 str(event["type"]),
                 when[k],
-                "same sample" if same else f"{low[k]} to {high[k]}",
-                _length(event["duration"]),
+                _around(onset[k], low[k], high[k]),
+                "–" if event["duration"] == 0 else _length(event["duration"]),
                 _probability(float(event["probability"])),
                 _length(event["latency_days"]),
             ]
@@ -120,7 +128,7 @@ def event_table(run: xr.Dataset, events: pd.DataFrame) -> Table:
             unit = display_unit(run, str(component))
             cells = _offset_cells(events, "", str(component), unit.factor)
             if any(cells):
-                heads.append(f"{unit.label} offset")
+                heads.append(f"Offset {unit.label}")
                 for row, cell in zip(rows, cells):
                     row.append(cell or "–")
     elif len(events):
@@ -144,7 +152,7 @@ def score_table(run: xr.Dataset) -> Table:
         "Horizon",
         "Method",
         "CRPS",
-        "gain of slipstate",
+        "gain",
         "RMSE",
         "50 % covers",
         "90 % covers",
@@ -166,9 +174,9 @@ def score_table(run: xr.Dataset) -> Table:
                 [
                     days(horizon) if mine else "",
                     str(method),
-                    _number(value["crps"], "{:.4g}"),
+                    _number(value["crps"], "{:#.4g}"),
                     "" if mine else _number(gain, "{:+.1f} %"),
-                    _number(value["rmse"], "{:.4g}"),
+                    _number(value["rmse"], "{:#.4g}"),
                     _number(100 * value["coverage50"], "{:.1f} %"),
                     _number(100 * value["coverage90"], "{:.1f} %"),
                     _number(value["spread_skill"], "{:.2f}"),
@@ -275,6 +283,19 @@ def _moment(run: xr.Dataset, times: np.ndarray) -> list[str]:
     return [_date(t) for t in times]
 
 
+def _around(onset: np.datetime64, low: np.datetime64, high: np.datetime64) -> str:
+    """Write the interval of an onset as its distances from it."""
+    before, after = float((onset - low) / DAY), float((high - onset) / DAY)
+    if before == 0 and after == 0:
+        return "within the sample"
+    size, name = 1 / 86_400, "s"
+    for length, word in ((1.0, "d"), (1 / 24, "h"), (1 / 1440, "min")):
+        if max(before, after) >= length:
+            size, name = length, word
+            break
+    return _minus(f"-{before / size:.3g} / +{after / size:.3g} {name}")
+
+
 def _date(time: np.datetime64) -> str:
     day = time.astype("datetime64[D]")
     return (
@@ -290,7 +311,9 @@ def _length(value: object) -> str:
     number = float(value) if value is not None else np.nan  # type: ignore[arg-type]
     if not np.isfinite(number):
         return "–"
-    return "0" if number == 0 else days(round(number, 2) if number >= 1 else number)
+    return (
+        "at once" if number == 0 else days(round(number, 2) if number >= 1 else number)
+    )
 
 
 def _probability(value: float) -> str:

@@ -66,15 +66,19 @@ def trajectory(
     time: np.ndarray,
     values: Float[np.ndarray, "time series"],
     training: Bool[np.ndarray, " time"],
+    *,
+    seasonal: bool = True,
 ) -> Baseline:
     """Extrapolate level, rate, annual and semi-annual terms fitted by least squares.
 
-    The seasonal terms need a year of training data; without it they are left out.
+    The seasonal terms need two years of training data to be told from the rate; without
+    them they are left out.
 
     Args:
         time: Sample times (datetime64), increasing.
         values: Observations, NaN where missing.
         training: True where a sample may be used to fit.
+        seasonal: Whether the series can have seasons at all.
 
     Returns:
         The forecasts; NaN for a series with fewer observations than terms + 2.
@@ -83,7 +87,7 @@ def trajectory(
     scale = days[-1] or 1.0  # one sample has no span
     columns = [np.ones_like(days), days / scale]
     past = days[training]
-    if past.size and past[-1] - past[0] >= _YEAR:
+    if seasonal and past.size and past[-1] - past[0] >= 2.0 * _YEAR:
         for cycles in (1.0, 2.0):
             phase = 2.0 * np.pi * cycles * days / _YEAR
             columns += [np.sin(phase), np.cos(phase)]

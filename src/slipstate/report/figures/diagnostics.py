@@ -13,7 +13,6 @@ from slipstate.report.style import (
     RULE,
     SERIES_COLOURS,
     SKY,
-    SOFT,
     Drawing,
     add_legend,
     house_style,
@@ -219,12 +218,12 @@ def _draw_pit(axes: Axes, run: xr.Dataset, horizon: float) -> None:
         return
     effective = independent_count(run, seen.size, horizon)
     counts, edges = np.histogram(seen, _BINS, (0, 1))
-    axes.stairs(
-        counts * _BINS / seen.size, edges, fill=True, color=SKY, alpha=0.7, zorder=2
-    )
+    density = counts * _BINS / seen.size
     half = 1.96 * np.sqrt((_BINS - 1) / effective)
-    axes.axhspan(max(1 - half, 0), 1 + half, color=SOFT, alpha=0.25, lw=0, zorder=3)
-    axes.axhline(1.0, color=BLUE, lw=0.8, zorder=4)
+    axes.axhspan(max(1 - half, 0), 1 + half, color=RULE, lw=0, zorder=1)
+    axes.axhline(1.0, color=INK, lw=0.6, ls=":", zorder=4)
+    axes.stairs(density, edges, fill=True, color=SKY, alpha=0.35, zorder=2)
+    axes.stairs(density, edges, baseline=None, color=BLUE, lw=1.0, zorder=3)
     test = pit_uniformity(seen, effective=effective)
     axes.set_title(
         f"{days(horizon)} ahead; KS distance {test.statistic:.3f}",
@@ -232,7 +231,7 @@ def _draw_pit(axes: Axes, run: xr.Dataset, horizon: float) -> None:
         loc="right",
         size=7.5,
     )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.15 * density.max(), 1.5))
 
 
 def independent_count(run: xr.Dataset, count: int, horizon: float) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -58,11 +59,15 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
         _draw_onsets(panels[-1], events, axis)
         axis.dress(panels[-1])
         label_panels(panels)
-        handles = [
-            Line2D([], [], color=BLUE, lw=1.1, label="as known at the time"),
-            Line2D([], [], color=GOLD, lw=1.1, label="in hindsight"),
-            Line2D([], [], color=RED, marker="v", ls="", ms=4, mew=0, label="alarm"),
+        handles: list[Artist] = [
+            Line2D([], [], color=BLUE, lw=1.1, label="as known at the time")
         ]
+        if any(f"{name}_probability_smoothed" in run for name in rows):
+            handles.append(Line2D([], [], color=GOLD, lw=1.1, label="in hindsight"))
+        if alarms:
+            handles.append(
+                Line2D([], [], color=RED, marker="v", ls="", ms=4, mew=0, label="alarm")
+            )
         add_legend(figure, handles + event_handles(events))
         svg = to_svg(figure, "probabilities")
     return Drawing(

@@ -61,9 +61,9 @@ def draw_portrait(run: xr.Dataset) -> Drawing | None:
         caption=(
             "Left: shear stress against slip rate. Right: state θ, about the age of "
             "the contacts, against slip rate. Cloud: members of the posterior at all "
-            "times, those at the end in ochre; blue line: their mean. The fault is "
-            "slow at the left, while stress builds up, and fast at the right, while "
-            "it drops; on the dashed line it would slide at a constant rate."
+            "times, those at the end in ochre; blue: their mean, a dot each sample. "
+            "The fault is slow at the left, while stress builds up, and fast at the "
+            "right, while it drops; on the dashed line it would slide steadily."
         ),
         alt=(
             "Two phase portraits, stress and state against slip rate, with the cloud "
@@ -96,8 +96,12 @@ def _draw_stress(axes: Axes, run: xr.Dataset) -> None:
         axes.plot(
             np.exp(mean["ln V"]),
             mean["tau"] * unit.factor,
+            ".-",
             color=BLUE,
-            lw=0.8,
+            lw=0.4,
+            ms=2.6,
+            mew=0,
+            label="posterior mean",
             zorder=3,
         )
     _limits(axes, both["ln V"][seen], both["tau"][seen] * unit.factor)
@@ -133,8 +137,11 @@ def _draw_state(axes: Axes, run: xr.Dataset) -> None:
     axes.plot(
         np.exp(ln_v.mean(1)),
         np.exp(ln_theta.mean(1)),
+        ".-",
         color=BLUE,
-        lw=0.8,
+        lw=0.4,
+        ms=2.6,
+        mew=0,
         label="posterior mean",
         zorder=3,
     )

@@ -10,7 +10,6 @@ from slipstate.report.style import (
     DOT,
     INK,
     RED,
-    SKY,
     SOFT,
     Drawing,
     add_legend,
@@ -69,7 +68,7 @@ def draw_scores(run: xr.Dataset) -> Drawing:
             axes.set_title(title, weight="normal")
         for axes in (tops[0], panels[0]):
             axes.set_yticks(range(len(methods)), methods)
-            axes.set_ylim(len(methods) - 0.4, -0.6)
+            axes.set_ylim(len(methods) - 0.4, -0.95)
         for axes in (*tops, *panels):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
@@ -112,7 +111,7 @@ def _draw_crps(axes: Axes, run: xr.Dataset, horizon: float, methods: list[str]) 
             value, row, xerr=half, fmt="o", color=colour, ms=5, mew=0, elinewidth=1.1
         )
         axes.annotate(
-            f"{value:.3g}",
+            f"{value:#.3g}".rstrip("."),
             (value, row),
             xytext=(0, 4.5),
             textcoords="offset points",
@@ -170,7 +169,6 @@ def _draw_points(axes: Axes, run: xr.Dataset, metric: str, methods: list[str]) -
     )
     rest = 0.12 * (high - low) + 0.01
     axes.set_xlim(low - rest, high + rest)
-    axes.axvspan(target, high + rest, color=SKY, alpha=0.06, lw=0, zorder=0)
 
 
 def _nominal(metric: str) -> float:

@@ -85,18 +85,19 @@ def draw_series(
         add_legend(figure, _handles(ahead, "filtered" in run) + event_handles(mine))
         svg = to_svg(figure, f"series-{station}")
     gnss = run.attrs.get("kind") == "gnss"
+    who = "Fault" if run.attrs.get("kind") == "fault" else station
     removed = "A straight line and seasons are removed for display. " if gnss else ""
     return Drawing(
         name=f"series-{station}",
         svg=svg,
-        title=f"{station}: observations, filtered signal and forecasts",
+        title=f"{who}: observations, filtered signal and forecasts",
         caption=(
             f"{removed}Dots: observations. Line: signal as known at the time. Bands: "
             f"50 % and 90 % of the forecast of each observation issued {days(ahead)} "
             "before it. Grey background: part used for fitting. Right column: close-up."
         ),
         alt=(
-            f"Time series of {', '.join(components)} at {station} with forecast bands "
+            f"Time series of {', '.join(components)} at {who} with forecast bands "
             f"{days(ahead)} ahead and {len(mine)} flagged events."
         ),
     )
