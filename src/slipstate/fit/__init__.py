@@ -1,5 +1,12 @@
 """Estimating parameters from the past: maximum likelihood and what it is worth."""
 
+from slipstate.fit.checkpoint import (
+    Checkpoint,
+    ChunkLog,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from slipstate.fit.optimise import maximise
 from slipstate.ground.params import (
     AbstractBijection,
@@ -13,11 +20,16 @@ from slipstate.ground.params import (
 
 __all__ = [
     "AbstractBijection",
+    "Checkpoint",
+    "ChunkLog",
     "Interval",
     "Parameter",
     "Positive",
     "Real",
     "Unit",
+    "fingerprint",
+    "load_checkpoint",
     "maximise",
     "natural",
+    "save_checkpoint",
 ]
