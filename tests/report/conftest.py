@@ -178,7 +178,7 @@ def _events(run, days, stations, names):
     kinds.append((np.ceil(0.55 * days), "step", 0.0, (6.0, -9.0, 0.0)))
     for onset, kind, duration, size in sorted(kinds):
         at = pd.Timestamp(run.time.values[int(onset)], tz="UTC")
-        row = {
+        row: dict[str, object] = {
             "onset": at.isoformat(),
             "onset_lo": (at - pd.Timedelta(days=3 * (duration > 0))).isoformat(),
             "onset_hi": (at + pd.Timedelta(days=4 * (duration > 0))).isoformat(),

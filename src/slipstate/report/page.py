@@ -82,6 +82,7 @@ def write_report(
         term_table=term_table(run),
         pooling=_sentence(str(score.get("pooling", ""))),
         targets=_targets(score),
+        seasons=run.attrs.get("kind") != "fault",
         first=_there(first),
         scores=[draw_scores(run)],
         trust=[draw_diagnostics(run)],

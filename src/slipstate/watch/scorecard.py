@@ -256,7 +256,7 @@ def _dataset(
     score, gain = np.stack(tables), np.stack(gains)
     pooled_units = "1" if mixed else units[0]
     note = (
-        "crps and rmse are divided by the climatological spread of each component"
+        "CRPS and RMSE are divided by the climatological spread of each component"
         if mixed
         else "pooled over stations and components"
     )

@@ -122,7 +122,7 @@ def _draw_crps(axes: Axes, run: xr.Dataset, horizon: float, methods: list[str]) 
     if np.isfinite(values[ours]):
         axes.axvline(values[ours], color=BLUE, lw=0.8, ls=":", zorder=1)
     if seen.size and axes.get_xscale() == "log":
-        axes.set_xlim(seen.min() / 1.5, seen.max() * 1.5)
+        axes.set_xlim(seen.min() / 2.5, seen.max() * 1.5)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.xaxis.set_minor_locator(NullLocator())
