@@ -57,11 +57,9 @@ def compose_verdict(scores: xr.Dataset, times: int, units: str) -> str:
         f"Over {count:,} forecasts at {times:,} times not used for fitting, slipstate "
     )
     if not lost:
-        end = (
-            f"beats {_list(list(NAMES.values()))} by CRPS at "
-            f"{'every horizon' if len(horizons) > 1 else 'the horizon'} "
-            f"({_list([days(h) for h in horizons])})"
-        )
+        ahead = _list([days(h) for h in horizons])
+        where = f"every horizon ({ahead})" if len(horizons) > 1 else ahead
+        end = f"beats {_list(list(NAMES.values()))} by CRPS at {where}"
     else:
         end = f"does not beat {_list(lost, 'or')}"
         if beaten:
