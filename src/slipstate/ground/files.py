@@ -8,9 +8,13 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from slipstate.ground.errors import OutputError
+
+PART = ".part"
+"""How the temporary name of an unfinished file ends; it begins with a dot."""
 
 _REMEDY = {
     errno.ENOSPC: "Free some space or choose another folder, then run again.",
@@ -36,26 +40,35 @@ def replace_file(path: str | os.PathLike[str], data: bytes | memoryview) -> None
         OutputError: It cannot be written; the old file is untouched and no temporary
             file is left behind.
     """
-    place = Path(path)
-    temporary = None
+    replace_files({Path(path): data})
+
+
+def replace_files(contents: Mapping[Path, bytes | memoryview]) -> None:
+    """Write several files, each whole; none is replaced before all are on the disk.
+
+    Args:
+        contents: Final name to content.
+
+    Raises:
+        OutputError: One cannot be written; the old files are untouched and no
+            temporary file is left behind.
+    """
+    staged: dict[Path, Path] = {}
+    place = Path()
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{place.name}.", suffix=".part", dir=place.parent
-        )
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(place)
-        temporary = None
-        _sync_folder(place.parent)
+        for place, data in contents.items():
+            staged[place] = _stage(place, data)
+        for place in contents:
+            staged[place].replace(place)
+            del staged[place]
+        for folder in {place.parent for place in contents}:
+            _sync_folder(folder)
     except OSError as error:
         raise output_error(place, error) from None
     finally:
-        if temporary is not None:
+        for temporary in staged.values():
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -93,6 +106,25 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path}: expected to write; found `{reason}`. Nothing was replaced. {remedy}"
     )
+
+
+def _stage(place: Path, data: bytes | memoryview) -> Path:
+    """Put the content on the disk under a temporary name in the same folder."""
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{place.name}.", suffix=PART, dir=place.parent
+    )
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.chmod(0o666 & ~_umask())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
 
 
 def _umask() -> int:
