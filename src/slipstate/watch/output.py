@@ -148,7 +148,7 @@ def events_csv(events: pd.DataFrame) -> str:
     last = EVENT_COLUMNS[4:]
     table = events[[*EVENT_COLUMNS[:4], *offsets, *last]].copy()
     for name in _TIMES:
-        stamps = _utc(table, name)
+        stamps = _utc(pd.DataFrame(table), name)
         whole = (stamps == stamps.dt.floor("s")).all()
         form = "%Y-%m-%dT%H:%M:%SZ" if whole else "%Y-%m-%dT%H:%M:%S.%fZ"
         table[name] = stamps.dt.strftime(form).astype("str")

@@ -1,0 +1,125 @@
+"""The command itself: its verbs, its help, and how it fails.
+
+Nothing heavy is imported here, so that `slipstate --help` answers at once; each verb
+imports what it needs when it is called.
+"""
+
+import importlib
+import importlib.util
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from slipstate import __version__
+from slipstate.cli.doctor import doctor
+from slipstate.ground.errors import SlipstateError
+
+# One source line a paragraph: the help keeps line ends as they stand.
+HELP = """
+Follow the solid Earth as data arrive: forecast it, notice ruptures, keep score.
+
+[bold]slipstate watch[/bold] reads observations (GNSS positions, a laboratory or a \
+simulated series), follows them in arrival order with a state-space model whose parts \
+have a physical meaning, says with calibrated uncertainty what comes next, and reports \
+ruptures: sudden steps and slow slip. It ends with a scorecard on data it did not \
+learn from, against persistence, a trajectory fit and climatology, and says so first \
+when it does not beat one of them.
+
+[bold]Examples[/bold]
+
+  slipstate watch
+      [dim]no data: a simulated slow-slip fault, observed every ten days[/dim]
+
+  slipstate watch ALBH.pbo.nam08.csv SC02.pbo.nam08.csv --out cascadia
+      [dim]two stations that share one slip switch[/dim]
+
+  slipstate watch slip.csv --out lab --resume
+      [dim]go on after an interruption; the result is the same, bit for bit[/dim]
+
+[bold]What it reads[/bold]
+
+  PBO csv, NGL tenv3, netCDF, and plain csv with units in its header:
+  `date,east (mm),east sd (mm)` or `time (s),tau (MPa)`
+
+[bold]Where the output goes[/bold], the folder given by --out
+
+  [bold]report.html[/bold]  open it first: figures, events, scorecard
+  [bold]run.nc[/bold]       forecasts, states, probabilities; xarray opens it
+  [bold]events.csv[/bold]   one row a rupture
+  [bold]checkpoint/[/bold]  what --resume goes on from
+"""
+
+_GO_ON = (
+    "interrupted: what is complete is saved; the same command with --resume goes on "
+    "from there"
+)
+
+
+class Verbs(TyperGroup):
+    """The verbs, and the one place where their failures become one line."""
+
+    # `Any`: the class of contexts is not the same in all versions of typer
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; what slipstate raises on purpose becomes one line, status 2."""
+        try:
+            return TyperGroup.invoke(self, ctx)
+        except SlipstateError as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo(_GO_ON, err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="slipstate",
+    cls=Verbs,
+    help=HELP,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback is for those who can read it
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slipstate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the version and stop.",
+    ),
+) -> None:
+    """Options that stand before the verb.
+
+    Args:
+        version: Print the version and stop.
+    """
+
+
+def _register() -> None:
+    """Add every verb there is."""
+    if importlib.util.find_spec("slipstate.cli.watch"):
+        app.command()(importlib.import_module("slipstate.cli.watch").watch)
+    if importlib.util.find_spec("slipstate.cli.simulate"):
+        simulate = importlib.import_module("slipstate.cli.simulate").app
+        app.add_typer(simulate, name="simulate")
+    app.command()(doctor)
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command with the arguments of the process."""
+    app(prog_name="slipstate")

@@ -1,0 +1,28 @@
+"""What every verb that computes does first."""
+
+from pathlib import Path
+
+import platformdirs
+
+from slipstate.ground.errors import PrecisionError
+from slipstate.ground.platform import prepare_process, require_float64
+
+
+def cache_folder() -> Path:
+    """Return where compiled programs are kept between runs."""
+    return Path(platformdirs.user_cache_dir("slipstate")) / "compiled"
+
+
+def begin() -> None:
+    """Set float64, the compile cache and the deadlock guard, before jax is imported.
+
+    Inside a program that has used jax already the settings come too late; then the
+    verb goes on as long as that program computes in float64.
+
+    Raises:
+        PrecisionError: jax computes in float32 already.
+    """
+    try:
+        prepare_process(x64=True, cache=str(cache_folder()))
+    except PrecisionError:
+        require_float64("The command")
