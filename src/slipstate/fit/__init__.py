@@ -8,6 +8,7 @@ from slipstate.fit.checkpoint import (
     save_checkpoint,
 )
 from slipstate.fit.optimise import maximise
+from slipstate.fit.store import FolderStore
 from slipstate.ground.params import (
     AbstractBijection,
     Interval,
@@ -22,6 +23,7 @@ __all__ = [
     "AbstractBijection",
     "Checkpoint",
     "ChunkLog",
+    "FolderStore",
     "Interval",
     "Parameter",
     "Positive",

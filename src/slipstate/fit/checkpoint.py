@@ -9,6 +9,7 @@ data.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ Json = Any
 
 _BLOCK = 1 << 20
 _KEPT = 2
+_NAME = re.compile(r"\w[\w .-]*")
 
 
 class Checkpoint(NamedTuple):
@@ -88,9 +90,14 @@ def save_checkpoint(
         marks: The fingerprint of the run.
 
     Raises:
-        InputError: An array or `meta` cannot be saved.
+        InputError: The name, an array or `meta` cannot be saved.
         OutputError: The disk is full or locked; the states before are untouched.
     """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"`name` must be letters, digits, blanks, `-`, `_` and `.`; got {name!r}. "
+            "It becomes the name of a file."
+        )
     make_folder(folder)
     earlier = _numbers(folder, name)
     number = earlier[-1] + 1 if earlier else 0
