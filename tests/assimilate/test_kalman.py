@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from statsmodels.datasets import nile as nile_data
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from slipstate.assimilate import (
@@ -130,7 +131,7 @@ def test_agrees_with_statsmodels(missing):
     n, p, rows = 4, 2, 300
     m0, P0, F, Q, H, R = _matrices(11, n, p)
     y = _data(2, rows, p, missing)
-    peer = KalmanSmoother(p, n, tolerance=0.0)
+    peer: Any = KalmanSmoother(p, n, tolerance=0.0)
     peer.bind(y.copy())
     peer["design"], peer["transition"], peer["selection"] = H, F, np.eye(n)
     peer["obs_cov"], peer["state_cov"] = R, Q
@@ -167,7 +168,8 @@ def test_known_scores_of_a_constant_velocity_track():
 
 @pytest.fixture(scope="module")
 def nile():
-    return sm.datasets.nile.load_pandas().data["volume"].to_numpy()[:, None]
+    data: Any = nile_data.load_pandas().data
+    return data["volume"].to_numpy()[:, None]
 
 
 def _local_level(noise, step):

@@ -11,7 +11,7 @@ from slipstate.ground.elimination import decorrelate, loop
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.roots import inverse_and_shrinkage
 from slipstate.ground.types import Key, Scalar, ScalarLike
-from slipstate.systems.beliefs import AbstractBelief, Diffuse, gaussian_log_density
+from slipstate.systems.beliefs import AbstractBelief, Diffuse, masked_log_density
 from slipstate.systems.protocol import AbstractStateSpaceModel, Input
 from slipstate.systems.samples import Ensemble
 
@@ -210,27 +210,6 @@ def rotate(X: Float[Array, "ens state"], *, key: Key) -> Float[Array, "ens state
         return carry - 2.0 * normal[:, None] * (normal @ carry)[None, :], None
 
     return loop(reflect, X, count)[0]
-
-
-def masked_log_density(
-    residual: Float[Array, " obs"],
-    cov: Float[Array, "obs obs"],
-    mask: Bool[Array, " obs"],
-) -> Scalar:
-    """Return the log density of N(0, cov) of the components where `mask` is True.
-
-    Args:
-        residual: The residual, 0 where masked.
-        cov: Covariance of all components.
-        mask: True where observed.
-
-    Returns:
-        log N [nats] of the marginal distribution.
-    """
-    seen = mask.astype(cov.dtype)
-    marginal = cov * seen[:, None] * seen[None, :] + jnp.diag(1.0 - seen)
-    dummies = 0.5 * jnp.sum(1.0 - seen) * jnp.log(2.0 * jnp.pi)
-    return gaussian_log_density(residual, marginal) + dummies
 
 
 def _whiten(

@@ -1,7 +1,7 @@
 """Maximum likelihood on unconstrained parameters, with standard errors."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,14 +21,12 @@ from slipstate.ground.params import (
 from slipstate.ground.solution import Outcome, Solution
 from slipstate.ground.types import Count, Key, Scalar
 
-Tree = TypeVar("Tree")
-
 _FEW = 16  # parameters up to which forward derivatives are cheaper than a backward pass
 
 
 def maximise(
-    log_likelihood: Callable[[Tree], Scalar],
-    start: Tree,
+    log_likelihood: Callable[[Any], Scalar],
+    start: Any,
     *,
     forward: bool | None = None,
     rtol: float = 1e-8,
@@ -37,7 +35,7 @@ def maximise(
     spread: float = 1.0,
     errors: bool = True,
     key: Key | None = None,
-) -> Solution[Tree]:
+) -> Solution[Any]:
     """Find the parameters of the highest log-likelihood by BFGS.
 
     The search runs on unconstrained numbers, scaled so that its first step has length

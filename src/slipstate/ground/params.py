@@ -130,7 +130,7 @@ class Parameter(eqx.Module):
             )
 
 
-def natural(tree: Tree) -> Tree:
+def natural(tree: Any) -> Any:
     """Return `tree` with every `Parameter` replaced by its value."""
     return jax.tree.map(
         lambda leaf: leaf.value if isinstance(leaf, Parameter) else leaf,

@@ -7,6 +7,7 @@ from slipstate.systems.beliefs import (
     Gaussian,
     Mixture,
     gaussian_log_density,
+    masked_log_density,
 )
 from slipstate.systems.linear import (
     LinearGaussian,
@@ -45,4 +46,5 @@ __all__ = [
     "StateSpaceModel",
     "gaussian_log_density",
     "is_linear",
+    "masked_log_density",
 ]

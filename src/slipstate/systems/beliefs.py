@@ -10,7 +10,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from slipstate.ground.elimination import decorrelate, psd_root
 from slipstate.ground.errors import InputError
@@ -196,3 +196,23 @@ def gaussian_log_density(
     pivots, white = decorrelate(cov, residual[:, None])
     safe = jnp.where(pivots > 0, pivots, jnp.nan)
     return -0.5 * jnp.sum(white[:, 0] ** 2 / safe + jnp.log(2.0 * jnp.pi * safe))
+
+
+def masked_log_density(
+    residual: Float[Array, " n"], cov: Float[Array, "n n"], mask: Bool[Array, " n"]
+) -> Scalar:
+    """Return the log density of N(0, cov) over the components where `mask` is True.
+
+    Args:
+        residual: The residual; what stands at a masked entry never matters.
+        cov: Covariance of all components.
+        mask: True where observed.
+
+    Returns:
+        log N [nats] of the marginal distribution; 0 where nothing was observed.
+    """
+    seen = mask.astype(cov.dtype)
+    marginal = cov * seen[:, None] * seen[None, :] + jnp.diag(1.0 - seen)
+    # a masked component is a standard normal at zero: take its constant back
+    dummies = 0.5 * jnp.sum(1.0 - seen) * jnp.log(2.0 * jnp.pi)
+    return gaussian_log_density(jnp.where(mask, residual, 0.0), marginal) + dummies

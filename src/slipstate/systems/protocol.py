@@ -7,9 +7,8 @@ Everything that moves is one of three things, and every estimator says which it 
     hybrid       flow between events, guard, reset  how a state jumps
 
 A simulator of a rupture, a trajectory of a GNSS station and a learned network are all
-`AbstractTransition`s; a filter cannot tell them apart. An exact method asks for the
-linear interfaces and says which method fits when it does not get them; a sigma-point
-or ensemble method asks for `mean` and `noise_factor` only.
+`AbstractTransition`s; a filter cannot tell them apart. An exact method asks for linear
+interfaces, or names a method that fits; others ask for `mean` and `noise_factor` only.
 
 Time is data: every step takes `dt`, in the time unit of the model [s unless stated],
 and nothing assumes a regular grid. The exogenous input `u` is None where there is none.
@@ -23,7 +22,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from slipstate.ground.types import Key, Scalar, ScalarLike
-from slipstate.systems.beliefs import AbstractBelief
+from slipstate.systems.beliefs import (
+    AbstractBelief,
+    gaussian_log_density,
+    masked_log_density,
+)
 
 Input = Float[Array, " input"] | None
 """What acts on the system from outside during one step."""
@@ -51,6 +54,17 @@ class AbstractTransition(eqx.Module):
         factor = self.noise_factor(x, u, dt)
         draw = jax.random.normal(key, factor.shape[-1:], factor.dtype)
         return self.mean(x, u, dt) + factor @ draw
+
+    def log_density(
+        self,
+        x_next: Float[Array, " state"],
+        x: Float[Array, " state"],
+        u: Input,
+        dt: ScalarLike,
+    ) -> Scalar:
+        """Return log p(x_next | x) [nats]; NaN where noise leaves out a direction."""
+        factor = self.noise_factor(x, u, dt)
+        return gaussian_log_density(x_next - self.mean(x, u, dt), factor @ factor.T)
 
 
 class AbstractLinearTransition(AbstractTransition):
@@ -93,26 +107,13 @@ class AbstractObservation(eqx.Module):
         x: Float[Array, " state"],
         u: Input,
     ) -> Scalar:
-        """Return log p(y | x) over the components where `mask` is True.
+        """Return log p(y | x) [nats] over the components where `mask` is True.
 
-        Args:
-            y: Observation; what stands at a masked entry never matters.
-            mask: True where the component was observed.
-            x: State.
-            u: Exogenous input or None.
-
-        Returns:
-            The log density [nats] of the observed components.
+        What stands at a masked entry matters neither to the value nor to a gradient.
         """
         factor = self.noise_factor()
-        seen = mask.astype(factor.dtype)
-        cov = (factor @ factor.T) * jnp.outer(seen, seen) + jnp.diag(1.0 - seen)
         residual = jnp.where(mask, jnp.where(mask, y, 0.0) - self.predict(x, u), 0.0)
-        root = jnp.linalg.cholesky(cov)
-        white = jax.scipy.linalg.solve_triangular(root, residual, lower=True)
-        constant = jnp.sum(seen) * jnp.log(2.0 * jnp.pi)
-        log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
-        return -0.5 * (jnp.sum(white**2) + log_det + constant)
+        return masked_log_density(residual, factor @ factor.T, mask)
 
 
 class AbstractLinearObservation(AbstractObservation):
@@ -164,8 +165,7 @@ class AbstractHybrid(eqx.Module):
 class AbstractStateSpaceModel(eqx.Module):
     """A belief about the first state, a transition and an observation.
 
-    The initial belief sits on the state AT the first observation time unless a driver
-    is told otherwise (`prior_at="before"`).
+    That belief holds AT the first observation unless `prior_at="before"` is asked for.
 
     Attributes:
         initial: Belief about the state at the first observation time.
@@ -182,7 +182,7 @@ class StateSpaceModel(AbstractStateSpaceModel):
     """A state-space model put together from its three parts.
 
     Attributes:
-        initial: Belief about the state at the first observation time.
+        initial: Belief about the first state.
         transition: How the state moves.
         observation: What is seen of it.
     """
