@@ -15,7 +15,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array
 
 from slipstate.assimilate.kalman import Kalman
 from slipstate.assimilate.observations import Observations
@@ -26,6 +27,7 @@ from slipstate.assimilate.protocol import (
     State,
 )
 from slipstate.assimilate.results import FilterResult, Running, SmoothResult
+from slipstate.ground.arrays import Numbers
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractStateSpaceModel, Input
@@ -67,11 +69,11 @@ def init(
 def step(
     model: AbstractStateSpaceModel,
     running: Running,
-    y: Float[Array, " obs"],
+    y: Numbers,
     *,
     t: ScalarLike,
-    mask: Bool[Array, " obs"] | None = None,
-    u: Input = None,
+    mask: Numbers | None = None,
+    u: Numbers | None = None,
     method: AbstractFilter = _EXACT,
 ) -> tuple[Running, AbstractInfo]:
     """Let time pass until `t` and take in one observation.
@@ -88,10 +90,8 @@ def step(
     Returns:
         Where the run stands now, and the diagnostics of this update.
     """
-    row = Observations(
-        jnp.asarray(y)[None], jnp.asarray(t, float)[None], _row(mask), _row(u)
-    )
-    return _step(model, running, jax.tree.map(lambda x: x[0], row.rows()), method)
+    given = (_as_array(y), _as_array(t), _as_array(mask), _as_array(u))
+    return _step(model, running, given, method)
 
 
 def filter_series(
@@ -162,9 +162,11 @@ def smooth_series(
     return SmoothResult(_smooth(model, observations, filtered), filtered)
 
 
-def _row(value: Any) -> Any:
-    """Return one row as a series of one."""
-    return None if value is None else jnp.asarray(value)[None]
+def _as_array(value: Any) -> Any:
+    """Return numbers as an array, without starting jax for a few of them."""
+    if value is None or isinstance(value, jax.Array):
+        return value
+    return np.asarray(value)
 
 
 def _advance(
@@ -195,9 +197,11 @@ def _advance(
 def _step(
     model: AbstractStateSpaceModel,
     running: Running,
-    row: tuple[Array, Array, Array, Input],
+    given: tuple[Any, Any, Any, Any],
     method: AbstractFilter,
 ) -> tuple[Running, AbstractInfo]:
+    y, t, mask, u = jax.tree.map(lambda x: jnp.asarray(x)[None], given)
+    row = jax.tree.map(lambda x: x[0], Observations(y, t, mask, u).rows())
     running, _, info = _advance(model, running, row, method)
     return running, info
 
