@@ -164,7 +164,7 @@ class NetworkFilter(eqx.Module):
         weights = jnp.exp(state.log_weights)
         error = jnp.where(row.mask, row.y, 0.0)[:, None, None] - mean @ model.h
         seen = observe_common_mode(
-            common, weights, error, _signal_var(cov, model.h), noise, row.mask, self.dof
+            common, weights, error, (cov @ model.h) @ model.h, noise, row.mask, self.dof
         )
         own = row.mask[:, None, None]
         error = jnp.where(own, error - seen.others_mean[:, None], 0.0)
@@ -310,11 +310,6 @@ def _move(
     return mean, cov + jnp.swapaxes(model.Q, 0, 1)[:, None]
 
 
-def _signal_var(cov: Array, h: Array) -> Array:
-    """Return h P h^T."""
-    return (cov @ h) @ h
-
-
 def _log_density(
     error: Array, scale: Array, mask: Array, dof: float
 ) -> Float[Array, "..."]:
@@ -326,7 +321,7 @@ def _signal(model: NetworkModel, state: NetworkState) -> tuple[Array, Array]:
     """Return mean and variance of h x over hypotheses and modes."""
     weight = _weights(state)
     mean = state.mean @ model.h
-    var = _signal_var(state.cov, model.h)
+    var = (state.cov @ model.h) @ model.h
     total = jnp.einsum("shj,shjc->sc", weight, mean)
     apart = mean - total[:, None, None]
     return total, jnp.einsum("shj,shjc->sc", weight, var + apart**2)

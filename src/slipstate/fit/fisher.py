@@ -14,7 +14,7 @@ call, and on a long recurrence a batch of eight costs little more than one.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from slipstate.ground.solution import Outcome, Solution
 
@@ -23,28 +23,28 @@ _SHIFT = 1e-4  # of parameters of order one; the error of a score is about as la
 
 def fisher_scoring(
     terms: Callable[
-        [Float[np.ndarray, "problem point parameter"]],
-        Float[np.ndarray, "problem point time"],
+        [Float[np.ndarray, "some point parameter"], Int[np.ndarray, " some"]],
+        Float[np.ndarray, "some point time"],
     ],
     start: Float[np.ndarray, "problem parameter"],
     prior_mean: Float[np.ndarray, "problem parameter"],
     prior_sd: Float[np.ndarray, "problem parameter"],
     *,
-    tolerance: float = 1e-2,
+    tolerance: float = 3e-2,
     max_steps: int = 30,
     progress: Callable[[int, int], None] | None = None,
 ) -> Solution[Float[np.ndarray, "problem parameter"]]:
     """Maximise K posterior densities.
 
     Args:
-        terms: Log-likelihood terms [nats] of every time step at some points of each
-            problem; parameters unconstrained and of order one.
+        terms: Log-likelihood terms [nats] of every time step at some points of some
+            problems, given their numbers; parameters unconstrained, of order one.
         start: Starting points.
         prior_mean: Mean of the normal prior of each parameter.
         prior_sd: Its standard deviation; 0 holds the parameter at the mean.
         tolerance: Expected gain [nats] below which a problem has converged.
         max_steps: Most steps.
-        progress: Called with the step and the most steps.
+        progress: Called with problems done and all problems.
 
     Returns:
         The maxima; `info` holds the log posterior, the covariance of the parameters
@@ -56,38 +56,41 @@ def fisher_scoring(
     theta = np.where(free, start, prior_mean)
     shifts = np.concatenate([np.zeros((1, P)), _SHIFT * np.eye(P)])
 
-    def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        values = np.asarray(terms(theta[:, None] + shifts * free[:, None]))
-        off = theta - prior_mean
-        value = values[:, 0].sum(-1) - 0.5 * (precision * off**2).sum(-1)
-        scores = (values[:, 1:] - values[:, :1]) / _SHIFT * free[..., None]
-        gradient = scores.sum(-1) - precision * off
+    def evaluate(
+        theta: np.ndarray, which: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points = theta[:, None] + shifts * free[which, None]
+        values = np.asarray(terms(points, which))
+        off = theta - prior_mean[which]
+        value = values[:, 0].sum(-1) - 0.5 * (precision[which] * off**2).sum(-1)
+        scores = (values[:, 1:] - values[:, :1]) / _SHIFT * free[which, :, None]
+        gradient = scores.sum(-1) - precision[which] * off
         information = np.einsum("kpt,kqt->kpq", scores, scores)
-        diagonal = precision + (~free)
+        diagonal = precision[which] + (~free[which])
         return value, gradient, information + diagonal[..., None] * np.eye(P)
 
-    value, gradient, information = evaluate(theta)
+    value, gradient, information = evaluate(theta, np.arange(K))
     damping = np.full(K, 1e-3)
     done = np.zeros(K, bool)
     steps = 0
     while steps < max_steps and not done.all():
         steps += 1
-        scale = np.einsum("kpp->kp", information)
-        damped = information + (damping[:, None] * scale)[..., None] * np.eye(P)
-        move = np.linalg.solve(damped, gradient[..., None])[..., 0]
-        gain = 0.5 * np.einsum("kp,kp->k", move, gradient)
-        # a problem that has converged stays where it is while the others go on
-        trial = np.where(done[:, None], theta, theta + np.clip(move, -1.0, 1.0))
-        found = evaluate(trial)
-        better = np.isfinite(found[0]) & (found[0] >= value) & ~done
-        theta = np.where(better[:, None], trial, theta)
-        value = np.where(better, found[0], value)
-        gradient = np.where(better[:, None], found[1], gradient)
-        information = np.where(better[:, None, None], found[2], information)
-        damping = np.where(better, damping / 4.0, damping * 8.0)
-        done |= (better & (gain < tolerance)) | (damping > 1e8)
+        k = np.flatnonzero(~done)  # only what has not converged is worth its time
+        scale = np.einsum("kpp->kp", information[k])
+        damped = information[k] + (damping[k, None] * scale)[..., None] * np.eye(P)
+        move = np.linalg.solve(damped, gradient[k][..., None])[..., 0]
+        gain = 0.5 * np.einsum("kp,kp->k", move, gradient[k])
+        trial = theta[k] + np.clip(move, -1.0, 1.0)
+        found = evaluate(trial, k)
+        better = np.isfinite(found[0]) & (found[0] >= value[k])
+        kept = k[better]
+        theta[kept] = trial[better]
+        value[kept], gradient[kept] = found[0][better], found[1][better]
+        information[kept] = found[2][better]
+        damping[k] = np.where(better, damping[k] / 4.0, damping[k] * 8.0)
+        done[k] = (better & (gain < tolerance)) | (damping[k] > 1e8)
         if progress is not None:
-            progress(steps, max_steps)
+            progress(int(done.sum()), K)
     outcome = Outcome.successful if done.all() else Outcome.not_converged
     info = {
         "log_posterior": value,

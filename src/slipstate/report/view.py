@@ -110,7 +110,8 @@ def event_times(events: pd.DataFrame, column: str) -> np.ndarray:
 
 def training_end(run: xr.Dataset) -> np.datetime64 | None:
     """Return the last time used for fitting, or None where there is none."""
-    used = run["training"].values.astype(bool)
+    training = run["training"]
+    used = training.any([d for d in training.dims if d != "time"]).values
     times = run["time"].values[used].astype("datetime64[ns]")
     return times[-1] if times.size else None
 

@@ -51,11 +51,20 @@ def describe_watched(run: xr.Dataset) -> str:
         period = f"from {_date(times[0])} to {_date(times[-1])}"
     step = days(float(np.median(np.diff(times)) / DAY)) if times.size > 1 else "unknown"
     missing = 100.0 * (1.0 - seen.mean())
-    used = int(run["training"].values.sum())
+    training = run["training"]
+    used = int(training.any([d for d in training.dims if d != "time"]).sum())
+    split = (
+        f"The first {used:,} times were used for fitting, the other "
+        f"{times.size - used:,} for scoring."
+    )
+    if run.sizes["station"] > 1 and "station" in training.dims:
+        split = (
+            "The first part of each station was used for fitting and the rest for "
+            f"scoring, {100.0 * (1.0 - float(training.mean())):.0f} % of the whole."
+        )
     return (
         f"{what}, {period}: {times.size:,} times {step} apart, {int(seen.sum()):,} "
-        f"observed values, {missing:.2g} % missing. The first {used:,} times were used "
-        f"for fitting, the other {times.size - used:,} for scoring."
+        f"observed values, {missing:.2g} % missing. {split}"
     )
 
 

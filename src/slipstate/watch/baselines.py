@@ -35,7 +35,7 @@ class Baseline(NamedTuple):
 def persistence(
     time: np.ndarray,
     values: Float[np.ndarray, "time series"],
-    training: Bool[np.ndarray, " time"],
+    training: Bool[np.ndarray, "time *series"],
     horizons: Float[np.ndarray, " horizon"],
 ) -> Baseline:
     """Forecast the last observation made at least one horizon ago.
@@ -43,12 +43,13 @@ def persistence(
     Args:
         time: Sample times (datetime64), increasing.
         values: Observations, NaN where missing.
-        training: True where a sample may be used to fit the spread.
+        training: True where a sample may be used to fit, for all series or each.
         horizons: Horizons [days].
 
     Returns:
         The forecasts; NaN before the first observation.
     """
+    training = training.reshape(len(training), -1)
     index = np.arange(time.size)[:, None]
     latest = np.maximum.accumulate(np.where(np.isfinite(values), index, -1), axis=0)
     means, sds = [], []
@@ -58,14 +59,14 @@ def persistence(
         mean = np.take_along_axis(values, np.maximum(source, 0), axis=0)
         mean = np.where(source >= 0, mean, np.nan)
         means.append(mean)
-        sds.append(sharpest_spread((values - mean)[training]))
+        sds.append(sharpest_spread(np.where(training, values - mean, np.nan)))
     return Baseline(np.stack(means, -1), np.stack(sds, -1)[None])
 
 
 def trajectory(
     time: np.ndarray,
     values: Float[np.ndarray, "time series"],
-    training: Bool[np.ndarray, " time"],
+    training: Bool[np.ndarray, "time *series"],
     *,
     seasonal: bool = True,
 ) -> Baseline:
@@ -77,23 +78,24 @@ def trajectory(
     Args:
         time: Sample times (datetime64), increasing.
         values: Observations, NaN where missing.
-        training: True where a sample may be used to fit.
+        training: True where a sample may be used to fit, for all series or each.
         seasonal: Whether the series can have seasons at all.
 
     Returns:
         The forecasts; NaN for a series with fewer observations than terms + 2.
     """
+    training = training.reshape(len(training), -1)
     days = (time - time[0]) / DAY
     scale = days[-1] or 1.0  # one sample has no span
     columns = [np.ones_like(days), days / scale]
-    past = days[training]
+    past = days[training.any(1)]
     if seasonal and past.size and past[-1] - past[0] >= 2.0 * _YEAR:
         for cycles in (1.0, 2.0):
             phase = 2.0 * np.pi * cycles * days / _YEAR
             columns += [np.sin(phase), np.cos(phase)]
     design = np.stack(columns, 1)
     mean = np.full(values.shape, np.nan)
-    seen = np.isfinite(values) & training[:, None]
+    seen = np.isfinite(values) & training
     # series observed at the same samples share one factorisation
     patterns, which = np.unique(seen.T, axis=0, return_inverse=True)
     for number, rows in enumerate(patterns):
@@ -102,23 +104,24 @@ def trajectory(
         series = np.flatnonzero(which.ravel() == number)
         terms = np.linalg.lstsq(design[rows], values[np.ix_(rows, series)], rcond=None)
         mean[:, series] = design @ terms[0]
-    sd = sharpest_spread((values - mean)[training])
+    sd = sharpest_spread(np.where(training, values - mean, np.nan))
     return Baseline(mean[..., None], sd[None, :, None])
 
 
 def climatology(
-    values: Float[np.ndarray, "time series"], training: Bool[np.ndarray, " time"]
+    values: Float[np.ndarray, "time series"], training: Bool[np.ndarray, "time *series"]
 ) -> Baseline:
     """Forecast mean and standard deviation of the training part.
 
     Args:
         values: Observations, NaN where missing.
-        training: True where a sample may be used to fit.
+        training: True where a sample may be used to fit, for all series or each.
 
     Returns:
         The forecasts; NaN for a series with fewer than 2 training observations.
     """
-    past = values[training]
+    training = training.reshape(len(training), -1)
+    past = np.where(training, values, np.nan)
     seen = np.isfinite(past)
     count = np.where(seen.sum(0) > 1, seen.sum(0), np.nan)
     mean = np.where(seen, past, 0.0).sum(0) / count

@@ -23,9 +23,10 @@ from slipstate.assimilate.evidence import network_log_likelihoods
 from slipstate.assimilate.network import NetworkFilter, NetworkTick
 from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
 from slipstate.fit.fisher import fisher_scoring
-from slipstate.ground.solution import Solution
+from slipstate.ground.solution import Outcome, Solution
 from slipstate.systems.network import NetworkModel
 from slipstate.watch.series import TickSeries
+from slipstate.watch.step_days import accepted_days
 
 PARAMETERS = (
     "log noise_scale",
@@ -41,7 +42,8 @@ PARAMETERS = (
 _SLIP_RATE = 0.25  # [mm/day] expected, against the secular motion
 _ONSET, _END = 1.0 / 430.0, 1.0 / 18.0  # [1/day]
 _COMMON_TIME = 5.0  # [day]
-_LONGEST_FIT = 4000  # ticks; more of the past than this adds little but time
+_LONGEST_FIT = 3500  # ticks; more of the past than this adds little but time
+_GROUP = 3  # series fitted in one call
 
 
 RunPieces = Callable[[NetworkFilter, NetworkModel, TickSeries, int], NetworkTick]
@@ -70,6 +72,8 @@ def estimate_network(
     method: NetworkFilter,
     run_pieces: RunPieces,
     progress: Callable[[int, int], None] | None = None,
+    theta: np.ndarray | None = None,
+    common_sd: np.ndarray | None = None,
 ) -> Estimate:
     """Fit a network to the training part of its series.
 
@@ -79,6 +83,8 @@ def estimate_network(
         run_pieces: Follows a whole series in pieces, as the watch itself does; shared
             so that nothing is compiled twice.
         progress: Called with steps done and most steps.
+        theta: Values found by an earlier fit, to be taken instead of fitting.
+        common_sd: The common mode found by it.
 
     Returns:
         The estimate.
@@ -91,17 +97,19 @@ def estimate_network(
     against = np.where(np.asarray(prior.rate) > 0, -1.0, 1.0)
     direction = np.where(listens, against, 0.0)
     mean, sd = parameter_prior(series, listens)
-    start = _parameters(mean, direction, np.zeros(C))
-    model = network_model(start, prior, series.tick)
-    kicks = _training_kicks(series, method, model, run_pieces)
-    fit = _fit(series, prior, direction, mean, sd, kicks, progress)
-    alone = _parameters(fit.value.reshape(S, C, -1), direction, np.zeros(C))
-    common = np.zeros(C)
-    if S > 1:
-        common = _common_sd(
-            series, network_model(alone, prior, series.tick), run_pieces
-        )
-    parameters = _parameters(fit.value.reshape(S, C, -1), direction, common)
+    if theta is None or common_sd is None:
+        start = _parameters(mean, direction, np.zeros(C))
+        model = network_model(start, prior, series.tick)
+        kicks = _training_kicks(series, method, model, run_pieces)
+        fit = _fit(series, prior, direction, mean, sd, kicks, progress)
+        common_sd = np.zeros(C)
+        if S > 1:
+            alone = _parameters(fit.value.reshape(S, C, -1), direction, common_sd)
+            model = network_model(alone, prior, series.tick)
+            common_sd = _common_sd(series, method, model, run_pieces)
+    else:
+        fit = Solution(theta, Outcome.successful, {}, "taken from an earlier fit")
+    parameters = _parameters(fit.value.reshape(S, C, -1), direction, common_sd)
     return Estimate(parameters, prior, primary, fit)
 
 
@@ -218,31 +226,9 @@ def _training_kicks(
     """Return the days on which a step was accepted in the training part."""
     end = _fit_end(series)
     ticks = run_pieces(method, model, series, end)
-    return step_days(
+    return accepted_days(
         np.asarray(ticks.accepted), np.asarray(ticks.age), series.mask[:end].any(-1)
     )
-
-
-def step_days(
-    accepted: Bool[np.ndarray, "time station"],
-    age: np.ndarray,
-    seen: Bool[np.ndarray, "time station"],
-) -> Bool[np.ndarray, "time station"]:
-    """Turn the ticks at which steps were accepted into the ticks of the steps.
-
-    Args:
-        accepted: True where an open step was accepted.
-        age: Observed ticks since that step, the step's own included.
-        seen: True where the station was observed.
-
-    Returns:
-        True at the first observation after each step.
-    """
-    days = np.zeros_like(accepted)
-    for at, station in np.argwhere(accepted):
-        observed = np.flatnonzero(seen[: at + 1, station])
-        days[observed[-age[at, station]], station] = True
-    return days
 
 
 def _fit_end(series: TickSeries) -> int:
@@ -271,6 +257,7 @@ def _fit(
 
     kicked = np.broadcast_to(kicks[..., None], used.shape)
     level = np.asarray(prior.level) + np.asarray(prior.rate) * first * series.tick
+    tick = jnp.asarray(series.tick)
     data = (
         jnp.asarray(level.reshape(K)),
         jnp.asarray(np.asarray(prior.rate).reshape(K)),
@@ -278,8 +265,14 @@ def _fit(
         *(by_series(x) for x in (series.y, used, series.scale, kicked)),
     )
 
-    def terms(theta: np.ndarray) -> np.ndarray:
-        return np.asarray(_terms(jnp.asarray(theta), data, jnp.asarray(series.tick)))
+    def terms(theta: np.ndarray, which: np.ndarray) -> np.ndarray:
+        # groups of one size, so that a network of any size is the same program
+        groups = []
+        for at in range(0, len(which), _GROUP):
+            some = np.resize(np.arange(at, min(at + _GROUP, len(which))), _GROUP)
+            part = tuple(x[which[some]] for x in data)
+            groups.append(np.asarray(_terms(jnp.asarray(theta[some]), part, tick)))
+        return np.concatenate(groups)[: len(which)]
 
     flat = mean.reshape(K, P)
     return fisher_scoring(terms, flat, flat, sd.reshape(K, P), progress=progress)
@@ -311,11 +304,14 @@ def _terms(theta: Array, data: tuple, tick: Array) -> Array:
 
 
 def _common_sd(
-    series: TickSeries, model: NetworkModel, run_pieces: RunPieces
+    series: TickSeries,
+    method: NetworkFilter,
+    model: NetworkModel,
+    run_pieces: RunPieces,
 ) -> Float[np.ndarray, " comp"]:
     """Return the standard deviation the prediction errors of stations share."""
     end = _fit_end(series)
-    ticks = run_pieces(NetworkFilter(), model, series, end)
+    ticks = run_pieces(method, model, series, end)
     used = series.mask[:end] & series.training[:end, :, None]
     error = np.asarray(ticks.innovation)
     sd = 1.48 * np.array(

@@ -2,14 +2,9 @@
 
 With the times of the events known, their offsets are regression coefficients: a step is
 a jump with its two relaxations, slow slip a ramp with the shape of its own posterior
-(the cumulative probability of slipping). Series and regressors go through one Kalman
-filter of the noise (white, random walk, Gauss-Markov), which makes the residuals white;
-ordinary least squares on the result is generalised least squares on the data, with
-honest standard errors under coloured noise.
-
-References:
-    de Jong, Biometrika 75, 165 (1988); Harvey, Forecasting, Structural Time Series
-    Models and the Kalman Filter (1989), section 3.4.
+(the cumulative probability of slipping). A jump is what happens between the solutions
+on its two sides; what follows in the next day, week and quarter is relaxation and is
+kept apart, with amplitudes expected to be a fifth of the jump.
 """
 
 from collections.abc import Sequence
@@ -18,11 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from slipstate.earth.trajectory import FAST_TIME, SLOW_TIME, YEAR, NetworkParameters
+from slipstate.earth.trajectory import FAST_TIME, SLOW_TIME, NetworkParameters
 from slipstate.watch.series import TickSeries
+from slipstate.watch.whiten import trajectory_columns, whiten_station
 
-_DOF = 4.0
-_ROUNDS = 3  # of reweighting; outliers have found their weight by then
+DAY_TIME = 1.0
+"""Time of the first relaxation [day]: it parts the jump from the day after."""
+
+RELAXES = 0.2
+"""Size of a relaxation relative to its jump, as the filter's steps have it."""
+
+_FIRST_GUESS, _LEAST = 10.0, 0.3  # of a relaxation [mm], before and besides the jump
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class EventShape:
     """Shape of one event in time.
 
     Attributes:
-        columns: Regressors; the first carries the offset.
+        columns: Regressors; the first carries the offset, the others what follows it.
         stations: Stations that take part.
     """
 
@@ -41,7 +42,7 @@ class EventShape:
 def step_shape(
     first: int, station: int, stations: int, ticks: int, tick: float
 ) -> EventShape:
-    """Return a jump at a tick with its fast and slow relaxation.
+    """Return a jump at a tick with the relaxation after it.
 
     Args:
         first: First tick after the step.
@@ -57,7 +58,9 @@ def step_shape(
     after = days >= 0
     since = np.where(after, days, 0.0)
     columns = [after * np.ones(ticks)]
-    columns += [after * -np.expm1(-since / time) for time in (FAST_TIME, SLOW_TIME)]
+    columns += [
+        after * -np.expm1(-since / time) for time in (DAY_TIME, FAST_TIME, SLOW_TIME)
+    ]
     return EventShape(np.stack(columns, 1), np.arange(stations) == station)
 
 
@@ -100,7 +103,7 @@ def event_offsets(
     S, C = series.y.shape[1:]
     offsets = np.full((len(shapes), S, C), np.nan)
     errors = offsets.copy()
-    base = _trajectory_columns(len(series.times), series.tick)
+    base = trajectory_columns(len(series.times), series.tick)
     for s in range(S):
         mine = [k for k, shape in enumerate(shapes) if shape.stations[s]]
         seen = series.mask[:, s].any(-1)
@@ -109,92 +112,24 @@ def event_offsets(
             continue
         X = np.concatenate([base, *(shapes[k].columns for k in mine)], 1)
         at = base.shape[1] + np.cumsum([0, *(shapes[k].columns.shape[1] for k in mine)])
-        beta, sd = _least_squares(series, parameters, s, X)
+        columns = range(X.shape[1])
+        follows = np.ones(X.shape[1], bool)
+        follows[: base.shape[1]] = follows[at[:-1]] = False
+        white = whiten_station(series, parameters, s, X, columns)
+        sd = np.where(follows[:, None], _FIRST_GUESS, np.inf) * np.ones(C)
+        beta, cov = white.solve(columns, sd)
+        for k in range(len(mine)):
+            part = slice(at[k] + 1, at[k + 1])
+            sd[part] = RELAXES * np.abs(beta[at[k]]) + _LEAST
+        beta, cov = white.solve(columns, sd)
         offsets[mine, s] = beta[at[:-1]] * series.unit
-        errors[mine, s] = sd[at[:-1]] * series.unit
+        errors[mine, s] = np.sqrt(np.einsum("kkc->kc", cov))[at[:-1]] * series.unit
     return offsets, errors
-
-
-def _trajectory_columns(count: int, tick: float) -> Float[np.ndarray, "time column"]:
-    """Return constant, rate and two seasons."""
-    years = np.arange(count) * tick / YEAR
-    angles = 2.0 * np.pi * np.stack([years, 2.0 * years], 1)
-    columns = [np.ones((count, 1)), years[:, None], np.cos(angles), np.sin(angles)]
-    return np.concatenate(columns, 1)
 
 
 def _is_covered(shape: EventShape, seen: Bool[np.ndarray, " time"]) -> bool:
     """Tell whether a station has data before and after an event."""
     ramp = shape.columns[:, 0]
-    return bool(np.sum(seen & (ramp <= 0)) > 5 and np.sum(seen & (ramp >= 1)) > 5)
-
-
-def _least_squares(
-    series: TickSeries,
-    p: NetworkParameters,
-    s: int,
-    X: Float[np.ndarray, "time column"],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients and standard errors (column, comp) of one station."""
-    C = series.y.shape[2]
-    scale, walk, sd, time = (
-        np.asarray(x)[s] for x in (p.noise_scale, p.walk, p.markov_sd, p.markov_time)
+    return bool(
+        np.sum(seen & (ramp <= 0)) > 5 and np.sum(seen & (ramp > 1.0 - 1e-9)) > 5
     )
-    sd = np.sqrt(sd**2 + np.asarray(p.common_sd) ** 2)
-    phi = np.exp(-series.tick / time)
-    noise = (scale * series.scale[:, s]) ** 2
-    weight = np.ones_like(noise)
-    data = np.concatenate([series.y[:, s, :, None], np.repeat(X[:, None], C, 1)], 2)
-    beta = np.zeros((X.shape[1], C))
-    cov = np.zeros((C, X.shape[1], X.shape[1]))
-    for _ in range(_ROUNDS):
-        white, q = _whiten(
-            data, series.mask[:, s], noise / weight, walk**2 * series.tick, sd, phi
-        )
-        for c in range(C):
-            seen = series.mask[:, s, c]
-            root = np.sqrt(q[seen, c])
-            A, b = white[seen, c, 1:] / root[:, None], white[seen, c, 0] / root
-            information = A.T @ A
-            cov[c] = np.linalg.pinv(information, hermitian=True)
-            beta[:, c] = cov[c] @ (A.T @ b)
-        error = np.where(
-            series.mask[:, s],
-            white[..., 0] - np.einsum("tck,kc->tc", white[..., 1:], beta),
-            0.0,
-        )
-        weight = (_DOF + 1.0) / (_DOF + error**2 / q)
-    return beta, np.sqrt(np.einsum("ckk->kc", cov))
-
-
-def _whiten(
-    data: Float[np.ndarray, "time comp column"],
-    mask: Bool[np.ndarray, "time comp"],
-    noise: Float[np.ndarray, "time comp"],
-    walk: Float[np.ndarray, " comp"],
-    sd: Float[np.ndarray, " comp"],
-    phi: Float[np.ndarray, " comp"],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return innovations of every column under the noise model, and their variances.
-
-    The state is a random walk (known at the start: the constant is a regressor) plus a
-    stationary Gauss-Markov process; the three numbers of its covariance are carried as
-    arrays over components, and the two states as arrays over components and columns.
-    """
-    T, C, K = data.shape
-    walker, markov = np.zeros((C, K)), np.zeros((C, K))
-    aa, ab, bb = np.zeros(C), np.zeros(C), sd**2
-    renewed = sd**2 * (1.0 - phi**2)
-    white, variance = np.empty_like(data), np.empty((T, C))
-    for t in range(T):
-        markov = phi[:, None] * markov
-        aa, ab, bb = aa + walk, phi * ab, phi**2 * bb + renewed
-        ga, gb = aa + ab, ab + bb
-        q = ga + gb + noise[t]
-        error = data[t] - walker - markov
-        white[t], variance[t] = error, q
-        ka, kb = np.where(mask[t], ga / q, 0.0), np.where(mask[t], gb / q, 0.0)
-        walker = walker + ka[:, None] * error
-        markov = markov + kb[:, None] * error
-        aa, ab, bb = aa - ka * ga, ab - ka * gb, bb - kb * gb
-    return white, variance

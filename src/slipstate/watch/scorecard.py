@@ -61,7 +61,9 @@ def scorecard(run: xr.Dataset) -> xr.Dataset:
     values = _array(run["observed"], "time", "station", "component")
     seen = run["observed_mask"].transpose("time", "station", "component").values
     values = np.where(seen, values, np.nan).reshape(shape[0], -1)
-    training = run["training"].values.astype(bool)
+    used = run["training"].broadcast_like(run["observed"])
+    used = used.transpose("time", "station", "component").values.astype(bool)
+    training = used.reshape(shape[0], -1)
     time = run["time"].values
 
     ours = _ours(run, values)
@@ -72,7 +74,7 @@ def scorecard(run: xr.Dataset) -> xr.Dataset:
         rest,
     )
     forecasts = [ours, *(_gaussian(values, b.mean, b.sd) for b in baselines)]
-    scored = np.isfinite(values)[..., None] & ~training[:, None, None]
+    scored = np.isfinite(values)[..., None] & ~training[..., None]
     for forecast in forecasts:
         scored = scored & np.isfinite(forecast.crps)
 

@@ -1,0 +1,91 @@
+"""`slipstate watch`: the main job."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def watch(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Observations, one file per station: PBO csv, NGL tenv3, netCDF, or "
+            "plain csv with units in its header. None: an embedded simulated fault.",
+            show_default="a simulated slow-slip fault",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.html, run.nc and events.csv.")
+    ] = Path("slipstate-watch"),
+    resume: Annotated[
+        bool,
+        typer.Option(help="Go on where an interrupted run of the same data stopped."),
+    ] = False,
+    train: Annotated[
+        float,
+        typer.Option(
+            help="Part of each record that may be used to fit; the rest is scored."
+        ),
+    ] = 0.5,
+) -> None:
+    """Follow observations in arrival order, forecast, report ruptures, keep score.
+
+    Several stations are watched together: they share one slow-slip switch, step each on
+    their own, and their common mode is told from both.
+
+    Examples:
+      slipstate watch
+
+      slipstate watch ALBH.pbo.nam08.csv --out albh
+
+      slipstate watch *.csv --out network --resume
+    """
+    from rich.console import Console
+
+    from slipstate.cli.process import begin
+
+    begin()
+    from slipstate.fit.progress import BarProgress
+    from slipstate.report import write_report
+    from slipstate.watch.output import prepare_folder, write_results
+
+    started = time.monotonic()
+    console = Console(stderr=True)
+    progress = BarProgress(console)
+    folder = prepare_folder(out)
+    if data:
+        from slipstate.watch.pipeline import watch_files
+
+        found = watch_files(
+            data, folder, resume=resume, progress=progress, train_fraction=train
+        )
+    else:
+        from slipstate.watch.fault_job import watch_twin
+
+        found = watch_twin(folder, resume=resume, progress=progress)
+    with progress.task("writing the report", "page") as advance:
+        advance(0, 1)
+        report = write_report(found.run, found.events)
+        write_results(folder, run=found.run, events=found.events, report=report)
+        advance(1, 1)
+    words = Console(highlight=False, soft_wrap=True)
+    words.print(str(found.run.attrs["verdict"]))
+    words.print(_events(found.events), markup=False)
+    took = time.monotonic() - started
+    words.print(f"{folder / 'report.html'}  ({took:.1f} s)", markup=False)
+
+
+def _events(events: object) -> str:
+    """Return a table of the events for the terminal."""
+    import pandas as pd
+
+    assert isinstance(events, pd.DataFrame)
+    if events.empty:
+        return "No event was flagged."
+    shown = [c for c in events if str(c).startswith("offset_")][:2]
+    table = events[["onset", "type", "duration", "probability", "latency_days", *shown]]
+    table = table.assign(onset=table["onset"].str[:10])
+    lines = table.to_string(index=False, na_rep="-")
+    return f"{len(events)} events:\n{lines}"

@@ -1,0 +1,89 @@
+"""Progress of long work, shown where there is someone to see it.
+
+Library code reports how far it is; whether that becomes a bar is decided by the caller.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+Advance = Callable[[int, int], None]
+"""Called with what is done and what there is to do."""
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Shows how far a task is."""
+
+    def task(self, name: str, unit: str) -> "TaskContext":
+        """Begin a task; the context hands out the function that reports progress."""
+        ...
+
+
+@runtime_checkable
+class TaskContext(Protocol):
+    """The context of one task."""
+
+    def __enter__(self) -> Advance:
+        """Begin."""
+        ...
+
+    def __exit__(self, *exc: object) -> bool | None:
+        """End."""
+        ...
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    @contextmanager
+    def task(self, name: str, unit: str) -> Iterator[Advance]:
+        """Begin a task nobody sees."""
+        yield lambda done, total: None
+
+
+class BarProgress:
+    """One bar per task, with rate and time to go, on standard error."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on a console; None for standard error."""
+        self._console = Console(stderr=True) if console is None else console
+
+    @contextmanager
+    def task(self, name: str, unit: str) -> Iterator[Advance]:
+        """Begin a task.
+
+        Args:
+            name: What is being done.
+            unit: What is counted, for the rate.
+
+        Yields:
+            The function that reports progress.
+        """
+        columns = (
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=self._console) as bars:
+            bar = bars.add_task(name, total=None, rate="")
+
+            def advance(done: int, total: int) -> None:
+                elapsed = bars.tasks[0].elapsed or 0.0
+                rate = f"{done / elapsed:,.0f} {unit}/s" if elapsed > 0 else ""
+                bars.update(bar, completed=done, total=total, rate=rate)
+
+            yield advance
