@@ -267,7 +267,7 @@ def find_cycle(
 
 def _legs(
     flow: SliderFlow, start: Unknowns, kinds: Int[Array, " leg"], rtol: ScalarLike
-) -> tuple[Unknowns, Unknowns, Count]:
+) -> tuple[Unknowns, tuple[Float[Array, " leg"], ...], Count]:
     """Pass rises and falls of V through Vpl, in the order of `kinds`."""
 
     def leg(here: Unknowns, kind: Count) -> tuple[Unknowns, tuple]:

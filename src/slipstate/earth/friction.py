@@ -290,6 +290,7 @@ def positive(name: str, value: ScalarLike, unit: str) -> Scalar:
         InputError: It is not one positive finite number.
     """
     number = as_real(name, value, ())
+    number = jnp.asarray(number, number.dtype)  # as strong as an array: one trace
     if is_concrete(number) and not 0.0 < float(number) < float("inf"):
         raise InputError(
             f"`{name}` must be positive and finite [{unit}]; got {float(number)!r}. "
