@@ -110,7 +110,8 @@ def options(
 def _register() -> None:
     """Add every verb there is."""
     if importlib.util.find_spec("slipstate.cli.watch"):
-        app.command()(importlib.import_module("slipstate.cli.watch").watch)
+        verb = importlib.import_module("slipstate.cli.watch")
+        app.command(help=verb.HELP)(verb.watch)
     if importlib.util.find_spec("slipstate.cli.simulate"):
         simulate = importlib.import_module("slipstate.cli.simulate").app
         app.add_typer(simulate, name="simulate")

@@ -6,6 +6,20 @@ from typing import Annotated
 
 import typer
 
+HELP = """
+Follow observations in arrival order, forecast, report ruptures, keep score.
+
+Several stations are watched together: they share one slow-slip switch, step each on
+their own, and their common mode is told from both.
+
+Examples:
+  slipstate watch
+
+  slipstate watch ALBH.pbo.nam08.csv --out albh
+
+  slipstate watch *.csv --out network --resume
+"""
+
 
 def watch(
     data: Annotated[
@@ -32,15 +46,11 @@ def watch(
 ) -> None:
     """Follow observations in arrival order, forecast, report ruptures, keep score.
 
-    Several stations are watched together: they share one slow-slip switch, step each on
-    their own, and their common mode is told from both.
-
-    Examples:
-      slipstate watch
-
-      slipstate watch ALBH.pbo.nam08.csv --out albh
-
-      slipstate watch *.csv --out network --resume
+    Args:
+        data: Observations, one file per station; None for the embedded fault.
+        out: Folder of the results.
+        resume: Whether to go on where an interrupted run stopped.
+        train: Part of each record that may be used to fit.
     """
     from rich.console import Console
 
