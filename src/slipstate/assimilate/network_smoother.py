@@ -109,4 +109,5 @@ def smooth_network(
         *(per_station(x) for x in (kicks, y, mask, scale)),
     )
     means, sds, signal_sds = jax.lax.map(one_station, data)
-    return tuple(jnp.moveaxis(x, 0, 1) for x in (means, sds, signal_sds))
+    in_time = lambda x: jnp.moveaxis(x, 0, 1)
+    return in_time(means), in_time(sds), in_time(signal_sds)

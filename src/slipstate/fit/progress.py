@@ -4,7 +4,7 @@ Library code reports how far it is; whether that becomes a bar is decided by the
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
@@ -25,21 +25,8 @@ Advance = Callable[[int, int], None]
 class Progress(Protocol):
     """Shows how far a task is."""
 
-    def task(self, name: str, unit: str) -> "TaskContext":
+    def task(self, name: str, unit: str) -> AbstractContextManager[Advance]:
         """Begin a task; the context hands out the function that reports progress."""
-        ...
-
-
-@runtime_checkable
-class TaskContext(Protocol):
-    """The context of one task."""
-
-    def __enter__(self) -> Advance:
-        """Begin."""
-        ...
-
-    def __exit__(self, *exc: object) -> bool | None:
-        """End."""
         ...
 
 

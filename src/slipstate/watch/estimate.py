@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.evidence import network_log_likelihoods
-from slipstate.assimilate.network import NetworkFilter, NetworkTick
+from slipstate.assimilate.network import NetworkFilter
+from slipstate.assimilate.network_records import NetworkTick
 from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
 from slipstate.fit.fisher import fisher_scoring
 from slipstate.ground.solution import Outcome, Solution
@@ -97,19 +98,20 @@ def estimate_network(
     against = np.where(np.asarray(prior.rate) > 0, -1.0, 1.0)
     direction = np.where(listens, against, 0.0)
     mean, sd = parameter_prior(series, listens)
-    if theta is None or common_sd is None:
+    if theta is not None and common_sd is not None:
+        fit = Solution(theta, Outcome.successful, {}, "taken from an earlier fit")
+        shared = common_sd
+    else:
         start = _parameters(mean, direction, np.zeros(C))
         model = network_model(start, prior, series.tick)
         kicks = _training_kicks(series, method, model, run_pieces)
         fit = _fit(series, prior, direction, mean, sd, kicks, progress)
-        common_sd = np.zeros(C)
+        shared = np.zeros(C)
         if S > 1:
-            alone = _parameters(fit.value.reshape(S, C, -1), direction, common_sd)
+            alone = _parameters(fit.value.reshape(S, C, -1), direction, shared)
             model = network_model(alone, prior, series.tick)
-            common_sd = _common_sd(series, method, model, run_pieces)
-    else:
-        fit = Solution(theta, Outcome.successful, {}, "taken from an earlier fit")
-    parameters = _parameters(fit.value.reshape(S, C, -1), direction, common_sd)
+            shared = _common_sd(series, method, model, run_pieces)
+    parameters = _parameters(fit.value.reshape(S, C, -1), direction, shared)
     return Estimate(parameters, prior, primary, fit)
 
 
@@ -227,7 +229,9 @@ def _training_kicks(
     end = _fit_end(series)
     ticks = run_pieces(method, model, series, end)
     return accepted_days(
-        np.asarray(ticks.accepted), np.asarray(ticks.age), series.mask[:end].any(-1)
+        np.asarray(ticks.accepted),
+        np.asarray(ticks.age),
+        np.any(series.mask[:end], axis=-1),
     )
 
 

@@ -1,6 +1,7 @@
 """A watched network as the one run dataset (see docs/notation.md, `run.nc`)."""
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from slipstate.earth.trajectory import ANNUAL, SEMI, TERMS
@@ -30,10 +31,11 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
     used = np.where(series.mask, 1.0, np.nan)
     signal = run.state_mean @ np.asarray(run.model.h)
 
-    def series_array(values: np.ndarray, name: str) -> tuple:
-        return _SERIES, values * unit, {"units": one_unit, "long_name": name}
+    def series_array(values: npt.ArrayLike, name: str) -> tuple:
+        scaled = np.asarray(values) * unit
+        return _SERIES, scaled, {"units": one_unit, "long_name": name}
 
-    def probability(dims: tuple[str, ...], values: np.ndarray, name: str) -> tuple:
+    def probability(dims: tuple[str, ...], values: npt.ArrayLike, name: str) -> tuple:
         return dims, np.asarray(values, float), {"units": "1", "long_name": name}
 
     def forecast_array(values: np.ndarray, name: str, units: str = one_unit) -> tuple:

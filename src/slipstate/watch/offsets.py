@@ -106,7 +106,7 @@ def event_offsets(
     base = trajectory_columns(len(series.times), series.tick)
     for s in range(S):
         mine = [k for k, shape in enumerate(shapes) if shape.stations[s]]
-        seen = series.mask[:, s].any(-1)
+        seen = np.any(series.mask[:, s], axis=-1)
         mine = [k for k in mine if _is_covered(shapes[k], seen)]
         if not mine:
             continue

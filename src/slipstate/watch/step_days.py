@@ -89,7 +89,7 @@ def weigh_steps(
     for station in np.flatnonzero(days.any(0)):
         at = np.flatnonzero(days[:, station])
         for day in at:
-            others = [other for other in at if other != day]
+            others = [int(other) for other in at if other != day]
             steps.append(
                 _weigh(
                     series,

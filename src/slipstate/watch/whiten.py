@@ -118,16 +118,20 @@ def whiten_station(
     mask = series.mask[:, s]
     weight = np.ones_like(noise)
     data = np.concatenate([series.y[:, s, :, None], np.repeat(X[:, None], C, 1)], 2)
-    for last in range(_ROUNDS):
-        white, q = whiten(data, mask, noise / weight, walk**2 * series.tick, sd, phi)
-        root = np.where(mask, 1.0 / np.sqrt(q), 0.0)[..., None] * white
-        found = WhiteSeries(np.einsum("tck,tcl->ckl", root, root, optimize=True))
-        if last + 1 < _ROUNDS:
-            beta, _ = found.solve(used)
-            model = np.einsum("tck,kc->tc", white[..., 1 + np.asarray(used)], beta)
-            error = np.where(mask, white[..., 0] - model, 0.0)
-            weight = (_DOF + 1.0) / (_DOF + error**2 / q)
-    return found
+    step = walk**2 * series.tick
+    for _ in range(_ROUNDS - 1):
+        white, q = whiten(data, mask, noise / weight, step, sd, phi)
+        beta, _ = _inner_products(white, q, mask).solve(used)
+        model = np.einsum("tck,kc->tc", white[..., 1 + np.asarray(used)], beta)
+        error = np.where(mask, white[..., 0] - model, 0.0)
+        weight = (_DOF + 1.0) / (_DOF + error**2 / q)
+    return _inner_products(*whiten(data, mask, noise / weight, step, sd, phi), mask)
+
+
+def _inner_products(white: np.ndarray, q: np.ndarray, mask: np.ndarray) -> WhiteSeries:
+    """Return the inner products of innovations, each over its deviation."""
+    root = np.where(mask, 1.0 / np.sqrt(q), 0.0)[..., None] * white
+    return WhiteSeries(np.einsum("tck,tcl->ckl", root, root, optimize=True))
 
 
 def whiten(
