@@ -20,85 +20,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.common_mode import CommonMode, observe_common_mode
 from slipstate.assimilate.mixing import NEVER, mix_moments, mix_probabilities
+from slipstate.assimilate.network_records import (
+    NetworkRow,
+    NetworkState,
+    NetworkTick,
+)
 from slipstate.assimilate.outliers import student_log_density, update_series
-from slipstate.ground.types import Flag, Scalar
 from slipstate.systems.network import ForecastRows, NetworkModel
 
-
-class NetworkRow(eqx.Module):
-    """What arrives in one tick.
-
-    Attributes:
-        y: Observations; any finite number where masked.
-        mask: True where observed.
-        scale: Factor on the noise scale, from the formal error of the day.
-        quiet: True to forbid every mode but the first (used to weigh an event).
-    """
-
-    y: Float[Array, "station comp"]
-    mask: Bool[Array, "station comp"]
-    scale: Float[Array, "station comp"]
-    quiet: Flag
-
-
-class NetworkState(eqx.Module):
-    """What the filter carries from tick to tick.
-
-    Attributes:
-        log_probs: log P(mode).
-        log_weights: log P(hypothesis) per station: no step, and the open step.
-        mean: State means.
-        cov: State covariances.
-        age: Observed ticks since the open step; 0 where none is open.
-        common: Common mode under each mode of the switch.
-    """
-
-    log_probs: Float[Array, " mode"]
-    log_weights: Float[Array, "station 2"]
-    mean: Float[Array, "station 2 mode comp state"]
-    cov: Float[Array, "station 2 mode comp state state"]
-    age: Int[Array, " station"]
-    common: CommonMode
-
-
-class NetworkTick(eqx.Module):
-    """What the filter says after one tick.
-
-    Attributes:
-        log_likelihood: log p(y | past) [nats].
-        log_probs: log P(mode | past and y).
-        log_predicted: log P(mode | past).
-        step_prob: P(the open step is real), 0 where none is open.
-        accepted: True where an open step was accepted in this tick.
-        age: Observed ticks since the step that was open in this tick.
-        innovation: y minus its prediction; 0 where masked.
-        innovation_var: Squared scale of that prediction.
-        signal: Filtered noise-free signal.
-        signal_var: Its variance.
-        common: Filtered common mode.
-        weight: Weights of the forecast mixture.
-        forecast: Means of the forecast mixture of the signal plus common mode.
-        forecast_var: Variances, without observation noise.
-    """
-
-    log_likelihood: Scalar
-    log_probs: Float[Array, " mode"]
-    log_predicted: Float[Array, " mode"]
-    step_prob: Float[Array, " station"]
-    accepted: Bool[Array, " station"]
-    age: Int[Array, " station"]
-    innovation: Float[Array, "station comp"]
-    innovation_var: Float[Array, "station comp"]
-    signal: Float[Array, "station comp"]
-    signal_var: Float[Array, "station comp"]
-    common: Float[Array, " comp"]
-    weight: Float[Array, "station 2 mode"]
-    forecast: Float[Array, "horizon station 2 mode comp"]
-    forecast_var: Float[Array, "horizon station 2 mode comp"]
+_CLIP, _CLIPPED_MEAN = 9.0, 1.5115  # E min(t^2, 9) of Student's t with four degrees
+_UNREST = (0.5, 1e4)  # a station may become a little quieter, or far noisier
 
 
 class NetworkFilter(eqx.Module):
@@ -110,6 +45,8 @@ class NetworkFilter(eqx.Module):
         accept_odds: Log odds at which it is accepted, once old enough.
         min_age: Observed ticks a step must last before it is accepted.
         max_age: Observed ticks after which the likelier hypothesis wins.
+        memory: Observed ticks over which the noise level is followed: receivers age and
+            trees grow, and a fit of the past must not call that slip.
     """
 
     dof: float = 4.0
@@ -117,6 +54,7 @@ class NetworkFilter(eqx.Module):
     accept_odds: float = 7.0
     min_age: int = eqx.field(static=True, default=10)
     max_age: int = eqx.field(static=True, default=30)
+    memory: float = 60.0
 
     def init(self, model: NetworkModel) -> NetworkState:
         """Return the state before the first tick."""
@@ -132,6 +70,7 @@ class NetworkFilter(eqx.Module):
             jnp.broadcast_to(model.initial_cov[:, None, None], (*spread, N)),
             jnp.zeros(S, int),
             CommonMode(jnp.zeros_like(common_var), common_var),
+            jnp.ones((S, C), model.initial_mean.dtype),
         )
 
     def step(
@@ -159,7 +98,7 @@ class NetworkFilter(eqx.Module):
         mean, cov = _move(model, mixing, state)
         common = state.common.move(mixing, model.common_sd, model.common_decay)
 
-        noise = (model.noise_scale * row.scale) ** 2
+        noise = (model.noise_scale * row.scale) ** 2 * state.unrest
         noise = jnp.where(row.mask, noise, jnp.inf)  # no gain where nothing is seen
         weights = jnp.exp(state.log_weights)
         error = jnp.where(row.mask, row.y, 0.0)[:, None, None] - mean @ model.h
@@ -210,6 +149,9 @@ class NetworkFilter(eqx.Module):
             carried["cov"],
             carried["age"],
             CommonMode(seen.mean, seen.var),
+            self._follow_unrest(
+                state.unrest, weights, jnp.exp(log_pred), error, signal + noise_all, row
+            ),
         )
         first_error = error[:, 0, 0]
         tick = NetworkTick(
@@ -223,9 +165,25 @@ class NetworkFilter(eqx.Module):
             (signal + noise_all)[:, 0, 0],
             *_signal(model, new),
             jnp.exp(log_probs) @ seen.mean,
+            new.unrest,
             *_forecast(model, rows, new),
         )
         return new, tick
+
+    def _follow_unrest(
+        self,
+        unrest: Float[Array, "station comp"],
+        weights: Float[Array, "station 2"],
+        probs: Float[Array, " mode"],
+        error: Float[Array, "station 2 mode comp"],
+        scale: Float[Array, "station 2 mode comp"],
+        row: NetworkRow,
+    ) -> Float[Array, "station comp"]:
+        """Let the noise level follow squared errors, clipped so that outliers pass."""
+        size = jnp.minimum(error**2 / scale, _CLIP)
+        size = jnp.einsum("sh,j,shjc->sc", weights, probs, size) / _CLIPPED_MEAN
+        moved = unrest * (1.0 + (size - 1.0) / self.memory)
+        return jnp.where(row.mask, jnp.clip(moved, *_UNREST), unrest)
 
     def _decide(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from slipstate.assimilate.network import NetworkTick
+from slipstate.assimilate.network_records import NetworkTick
 from slipstate.watch.series import TickSeries
 from slipstate.watch.step_days import StepDay
 
@@ -20,6 +20,11 @@ CANDIDATE, SURE = 0.3, 0.95
 
 RESOLVED = 3.0
 """Standard errors by which the offset of slow slip must differ from none."""
+
+SIDEWAYS = 5.0
+"""Standard errors by which a step must move a station sideways."""
+
+_SEASON_DAYS, _REMAINS = 120.0, 0.35  # how steps that undo each other are known
 
 ALARM = 0.5
 """Filtered probability at which a real-time alarm is raised."""
@@ -127,8 +132,10 @@ def _slip_event(
     window = np.arange(max(first - 30, before + 1, 1), last + 1)
     starts = pairs[window - 1, 0, 1]
     shares = np.cumsum(starts) / max(starts.sum(), 1e-300)
-    low, middle, high = (window[np.searchsorted(shares, p)] for p in (0.05, 0.5, 0.95))
-    seen = series.mask[first : last + 1].any((0, 2))
+    low, middle, high = (
+        int(window[np.searchsorted(shares, p)]) for p in (0.05, 0.5, 0.95)
+    )
+    seen = np.any(series.mask[first : last + 1], axis=(0, 2))
     times, ahead = series.times, round(60.0 / series.tick)
     alarm = np.flatnonzero(filtered[middle : last + ahead] > ALARM)
     return Event(
@@ -173,6 +180,65 @@ def is_resolved(
     return bool(along > RESOLVED * np.sqrt(np.sum(weight * rate**2)))
 
 
+def is_rupture(
+    offset: Float[np.ndarray, "station comp"],
+    sd: Float[np.ndarray, "station comp"],
+    stations: Bool[np.ndarray, " station"],
+    components: tuple[str, ...],
+) -> bool:
+    """Tell whether a step is more than snow on an antenna.
+
+    Snow, ice and leaves move the height; what breaks or is exchanged moves a station
+    sideways too. Where a record has horizontal components one of them must stand out.
+
+    Args:
+        offset: Offsets, NaN where unknown.
+        sd: Their standard errors.
+        stations: True for the stations that step.
+        components: Names of the components.
+
+    Returns:
+        True for a step worth reporting.
+    """
+    sideways = np.array([name in ("east", "north") for name in components])
+    if not sideways.any():
+        return True
+    size = (np.abs(offset) / sd)[np.ix_(stations, sideways)]
+    return bool(np.nanmax(size, initial=0.0) > SIDEWAYS)
+
+
+def excursions(
+    days: Float[np.ndarray, " step"],
+    station: np.ndarray,
+    offset: Float[np.ndarray, "step comp"],
+    sd: Float[np.ndarray, "step comp"],
+) -> Bool[np.ndarray, " step"]:
+    """Tell which steps of a station undo each other: an excursion is no rupture.
+
+    Steps of one station that follow each other within a season are one excursion if
+    what remains of them is small against what they moved.
+
+    Args:
+        days: Times of the steps [day], increasing.
+        station: Station of each step.
+        offset: Offsets.
+        sd: Their standard errors, to weigh components.
+
+    Returns:
+        True for steps to drop.
+    """
+    drop = np.zeros(len(days), bool)
+    for name in np.unique(station):
+        mine = np.flatnonzero(station == name)
+        starts = np.flatnonzero(np.diff(days[mine], prepend=-np.inf) > _SEASON_DAYS)
+        for group in np.split(mine, starts[1:]):
+            scaled = np.nan_to_num(offset[group] / sd[group])
+            moved = np.linalg.norm(scaled, axis=1).sum()
+            left = np.linalg.norm(scaled.sum(0))
+            drop[group] = len(group) > 1 and left < _REMAINS * moved
+    return drop
+
+
 def step_events(
     series: TickSeries,
     ticks: NetworkTick,
@@ -197,7 +263,7 @@ def step_events(
             last = events.pop()
             events.append(_together(last, step, here, series))
             continue
-        odds = ticks.step_prob[step.day :, step.station]
+        odds = np.asarray(ticks.step_prob)[step.day :, step.station]
         alarm = np.flatnonzero(odds > ALARM)
         events.append(
             Event(

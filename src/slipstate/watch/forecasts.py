@@ -19,7 +19,7 @@ from slipstate.assimilate.mixtures import (
     mixture_moments,
     mixture_quantiles,
 )
-from slipstate.assimilate.network import NetworkTick
+from slipstate.assimilate.network_records import NetworkTick
 from slipstate.assimilate.scores import crps_mixture
 from slipstate.watch.series import TickSeries
 
@@ -90,18 +90,22 @@ def make_forecasts(
         *(np.full(shape, np.nan) for _ in range(5)),
     )
     values = series.values()
-    noise = tail_variances(dof) * noise_scale[..., None] ** 2
+    tails = tail_variances(dof)
+    weight, mean, var, unrest = (
+        np.asarray(x)
+        for x in (ticks.weight, ticks.forecast, ticks.forecast_var, ticks.unrest)
+    )
+    noise = noise_scale**2 * unrest  # as it was known when the forecast was made
     for part, (s, c) in enumerate(np.ndindex(S, C)):
         for k, ahead in enumerate(horizons):
             if ahead >= T:
                 continue
             now = slice(0, T - ahead)
             w, m, v = _mixture(
-                ticks.weight[now, s], ticks.forecast[now, k, s, ..., c],
-                ticks.forecast_var[now, k, s, ..., c],
-            )  # fmt: skip
+                weight[now, s], mean[now, k, s, ..., c], var[now, k, s, ..., c]
+            )
             w, m, v = _with_step(w, m, v, kick_probs[k], kick_sd)
-            w, m, v = _with_noise(w, m, v, noise[s, c])
+            w, m, v = _with_noise(w, m, v, noise[now, s, c][:, None, None] * tails)
             _fill(
                 out, (slice(ahead, T), s, c, k), values[ahead:, s, c], w, m, np.sqrt(v)
             )
@@ -136,7 +140,7 @@ def _with_noise(
     w: np.ndarray, m: np.ndarray, v: np.ndarray, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give every component each part of the noise."""
-    parts = noise.size
+    parts = noise.shape[-1]
     w = np.repeat(w / parts, parts, axis=1)
     v = (v[..., None] + noise).reshape(w.shape)
     return w, np.repeat(m, parts, axis=1), v

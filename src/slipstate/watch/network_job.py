@@ -5,7 +5,7 @@ from the last complete piece and ends with the same numbers.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -13,12 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from slipstate.assimilate.mixing import backward_probabilities
-from slipstate.assimilate.network import NetworkFilter, NetworkState, NetworkTick
+from slipstate.assimilate.network import NetworkFilter
+from slipstate.assimilate.network_records import NetworkState, NetworkTick
 from slipstate.assimilate.network_smoother import smooth_network
 from slipstate.earth.trajectory import network_model
 from slipstate.fit.progress import Progress
 from slipstate.systems.network import NetworkModel, forecast_rows
-from slipstate.watch.detect import Event, is_resolved, slip_events, step_events
+from slipstate.watch.detect import (
+    Event,
+    excursions,
+    is_resolved,
+    is_rupture,
+    slip_events,
+    step_events,
+)
 from slipstate.watch.estimate import Estimate, estimate_network
 from slipstate.watch.forecasts import Forecasts, make_forecasts
 from slipstate.watch.offsets import event_offsets, slip_shape, step_shape
@@ -102,13 +110,12 @@ def watch_network(
     probs, pairs = backward_probabilities(
         jnp.asarray(ticks.log_probs), jnp.asarray(ticks.log_predicted), model.switch
     )
+    terms = np.asarray(ticks.log_likelihood)
     smoothed = 1.0 - np.asarray(probs[:, 0])
     rows = forecast_rows(model, horizons)
 
     def probability(first: int, last: int) -> float:
-        return slip_probability(
-            first, last, method, model, rows, states, series, ticks.log_likelihood
-        )
+        return slip_probability(first, last, method, model, rows, states, series, terms)
 
     filtered = 1.0 - np.exp(ticks.log_probs[:, 0])
     with progress.task("weighing slow slip", "candidate") as advance:
@@ -117,20 +124,21 @@ def watch_network(
         )
     S, T = len(series.stations), len(series.times)
     ramps = [slip_shape(e.first, e.last, smoothed, S) for e in slips]
-    days = accepted_days(ticks.accepted, ticks.age, series.mask.any(-1))
+    days = accepted_days(
+        np.asarray(ticks.accepted),
+        np.asarray(ticks.age),
+        np.any(series.mask, axis=-1),
+    )
     columns = [np.zeros((T, 0)), *(ramp.columns for ramp in ramps)]
+    # looking back, every day counts as much as the station was quiet then
+    weighed = replace(series, scale=series.scale * np.sqrt(ticks.unrest))
     found = weigh_steps(
-        series, estimate.parameters, estimate.prior, days, np.concatenate(columns, 1)
+        weighed, estimate.parameters, estimate.prior, days, np.concatenate(columns, 1)
     )
     steps = step_events(series, ticks, found)
     shapes = ramps + [_step(e, S, T, series.tick) for e in steps]
-    offsets, sds = event_offsets(series, estimate.parameters, shapes)
-    slip_rate = np.asarray(estimate.parameters.slip_rate) * series.unit
-    real = [
-        k
-        for k in range(len(shapes))
-        if k >= len(slips) or is_resolved(offsets[k], sds[k], slip_rate)
-    ]
+    offsets, sds = event_offsets(weighed, estimate.parameters, shapes)
+    real = _reportable(series, estimate, slips, steps, offsets, sds)
     events = [(slips + steps)[k] for k in real]
     order = np.argsort([e.first for e in events], kind="stable")
     events = [events[k] for k in order]
@@ -142,7 +150,9 @@ def watch_network(
         np.asarray(x)
         for x in smooth_network(
             model,
-            *(jnp.asarray(x) for x in (series.y, series.mask, series.scale)),
+            jnp.asarray(series.y),
+            jnp.asarray(series.mask),
+            jnp.asarray(series.scale),
             jnp.asarray(smoothed),
             jnp.asarray(kicks),
             method.dof,
@@ -174,6 +184,34 @@ def watch_network(
         offsets,
         sds,
     )
+
+
+def _reportable(
+    series: TickSeries,
+    estimate: Estimate,
+    slips: list[Event],
+    steps: list[Event],
+    offsets: np.ndarray,
+    sds: np.ndarray,
+) -> list[int]:
+    """Return the numbers of the events worth reporting, slips first."""
+    rate = np.asarray(estimate.parameters.slip_rate) * series.unit
+    real = [k for k in range(len(slips)) if is_resolved(offsets[k], sds[k], rate)]
+    known = range(len(slips), len(slips) + len(steps))
+    # a step of several stations is judged by the first of them
+    station = np.array([int(np.argmax(e.stations)) for e in steps], int)
+    own = (np.array(known, int), station)
+    undone = excursions(
+        np.array([e.first * series.tick for e in steps], float),
+        station,
+        offsets[own],
+        sds[own],
+    )
+    for k, event, gone in zip(known, steps, undone, strict=True):
+        place = (offsets[k], sds[k], event.stations, series.components)
+        if not gone and is_rupture(*place):
+            real.append(k)
+    return real
 
 
 def _step(event: Event, stations: int, ticks: int, tick: float) -> Any:

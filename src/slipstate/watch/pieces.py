@@ -9,13 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from slipstate.assimilate.network import (
-    NetworkFilter,
-    NetworkRow,
-    NetworkState,
-    NetworkTick,
-    run_network,
-)
+from slipstate.assimilate.network import NetworkFilter, run_network
+from slipstate.assimilate.network_records import NetworkRow, NetworkState, NetworkTick
 from slipstate.systems.network import ForecastRows, NetworkModel, forecast_rows
 from slipstate.watch.series import TickSeries
 

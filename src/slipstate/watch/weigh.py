@@ -15,7 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from slipstate.assimilate.network import NetworkFilter, NetworkState
+from slipstate.assimilate.network import NetworkFilter
+from slipstate.assimilate.network_records import NetworkState
 from slipstate.systems.network import ForecastRows, NetworkModel
 from slipstate.watch.pieces import PIECE, run_piece
 from slipstate.watch.series import TickSeries
