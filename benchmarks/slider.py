@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from slipstate.earth import RADIATION_DAMPING, SpringSlider
+from slipstate.earth import SpringSlider
+from slipstate.earth.slider import RADIATION_DAMPING
 
 CYCLES = 10
 RTOL = 1e-10

@@ -9,20 +9,15 @@ from slipstate.earth.friction import (
     SlipLaw,
 )
 from slipstate.earth.motion import SliderRun
-from slipstate.earth.observe import (
-    FAULT_COMPONENTS,
-    FAULT_UNITS,
-    FaultObservation,
-)
-from slipstate.earth.slider import RADIATION_DAMPING, SpringSlider
+from slipstate.earth.observe import FaultObservation
+from slipstate.earth.slider import SpringSlider
 from slipstate.earth.transition import SliderTransition
 from slipstate.earth.twin import (
-    FAULT_STATES,
     FaultTwin,
     build_twin,
     cycle_states,
-    phase_ensemble,
     slow_slip_slider,
+    spread_phases,
 )
 
 __all__ = [
@@ -30,13 +25,9 @@ __all__ = [
     "AgeingLaw",
     "CutoffLaw",
     "CycleOutcome",
-    "FAULT_COMPONENTS",
-    "FAULT_STATES",
-    "FAULT_UNITS",
     "FaultObservation",
     "FaultTwin",
     "LimitCycle",
-    "RADIATION_DAMPING",
     "RateStateFriction",
     "SliderRun",
     "SliderTransition",
@@ -45,6 +36,6 @@ __all__ = [
     "SpringSlider",
     "build_twin",
     "cycle_states",
-    "phase_ensemble",
     "slow_slip_slider",
+    "spread_phases",
 ]

@@ -17,11 +17,10 @@ from jaxtyping import Array, Float
 
 from slipstate.earth.cycle import LimitCycle
 from slipstate.earth.friction import CutoffLaw
-from slipstate.earth.observe import FAULT_UNITS, FaultObservation
+from slipstate.earth.observe import FAULT_COMPONENTS, FAULT_UNITS, FaultObservation
 from slipstate.earth.slider import SpringSlider
 from slipstate.earth.transition import SliderTransition
 from slipstate.ground.errors import InputError
-from slipstate.ground.types import Key
 from slipstate.records import Samples, Station, build_record, history_line
 from slipstate.systems.protocol import StateSpaceModel
 from slipstate.systems.samples import Ensemble
@@ -61,48 +60,31 @@ def slow_slip_slider() -> SpringSlider:
 
 
 def cycle_states(
-    slider: SpringSlider, cycle: LimitCycle, phases: Float[Array, " ens"]
+    slider: SpringSlider, cycle: LimitCycle, phases: np.ndarray
 ) -> Float[Array, "ens state"]:
     """Return states on a limit cycle.
 
     Args:
         slider: The fault.
         cycle: Its limit cycle.
-        phases: Fractions of the recurrence since the onset, in [0, 1), in any order.
+        phases: Times since an onset over the recurrence; whole parts do not matter.
 
     Returns:
         (ln V, ln theta) at each phase.
     """
-    order = jnp.argsort(phases)
-    # the end of the cycle too: times must increase and be two at least
-    times = jnp.concatenate([jnp.zeros(1), phases[order], jnp.ones(1)])
-    times = jnp.unique(times)
-    run = slider.simulate(times * cycle.recurrence, cycle.onset)
+    # 0 and 1 too: a run starts at the onset and lasts a while
+    moments, place = np.unique(
+        np.concatenate([np.mod(phases, 1.0), [0.0, 1.0]]), return_inverse=True
+    )
+    run = slider.simulate(moments * float(cycle.recurrence), cycle.onset)
     states = jnp.stack([run.ln_speed, run.ln_state], axis=1)
-    return states[jnp.searchsorted(times, phases)]
+    return states[place[: len(phases)]]
 
 
-def phase_ensemble(
-    slider: SpringSlider, cycle: LimitCycle, members: int, *, key: Key
-) -> Ensemble:
-    """Return an ensemble that knows the cycle but not where the fault stands in it.
-
-    One member in each of `members` equal parts of the recurrence, in random order.
-
-    Args:
-        slider: The fault.
-        cycle: Its limit cycle.
-        members: Size of the ensemble.
-        key: Random key.
-
-    Returns:
-        States spread over all phases.
-    """
-    key_place, key_order = jax.random.split(key)
-    inside = jax.random.uniform(key_place, (members,))
-    phases = (jnp.arange(members) + inside) / members
-    phases = jax.random.permutation(key_order, phases)
-    return Ensemble(cycle_states(slider, cycle, phases))
+def spread_phases(members: int, generator: np.random.Generator) -> np.ndarray:
+    """Return one phase in each of `members` equal parts of a cycle, in random order."""
+    inside = generator.uniform(size=members)
+    return generator.permutation((np.arange(members) + inside) / members)
 
 
 def build_twin(
@@ -145,22 +127,18 @@ def build_twin(
             f"`years` must hold two samples or more at `every` = {every} days; got "
             f"{years}. Pass for example years=15, every=10."
         )
-    keys = jax.random.split(jax.random.key(seed), 3)
-    phase = jax.random.uniform(keys[0], (1,))
-    start = cycle_states(fault, cycle, phase)[0]
+    generator = np.random.default_rng(seed)
     days = every * np.arange(samples)
-    run = fault.simulate(days * DAY, start)
-    truth = jnp.stack([run.ln_speed, run.ln_state], axis=1)
+    passing = generator.uniform() + days * DAY / float(cycle.recurrence)
+    phases = np.concatenate([passing, spread_phases(members, generator)])
+    states = cycle_states(fault, cycle, phases)
+    truth, first = states[:samples], states[samples:]
     observation = FaultObservation(fault, sd_ln_speed, sd_stress)
     clean = jax.vmap(lambda x: observation.predict(x, None))(truth)
-    draws = jax.random.normal(keys[1], clean.shape)
-    observed = clean + draws @ observation.noise_factor().T
-    model = StateSpaceModel(
-        phase_ensemble(fault, cycle, members, key=keys[2]),
-        SliderTransition(fault, DAY),
-        observation,
-    )
-    record = _record(np.asarray(observed), np.asarray(truth), days, observation, seed)
+    spread = np.asarray([sd_ln_speed, sd_stress])
+    observed = np.asarray(clean) + spread * generator.standard_normal(clean.shape)
+    model = StateSpaceModel(Ensemble(first), SliderTransition(fault, DAY), observation)
+    record = _record(observed, np.asarray(truth), days, spread, seed)
     return FaultTwin(record, model, fault, cycle)
 
 
@@ -168,19 +146,18 @@ def _record(
     observed: np.ndarray,
     truth: np.ndarray,
     days: np.ndarray,
-    observation: FaultObservation,
+    spread: np.ndarray,
     seed: int,
 ) -> xr.Dataset:
     # nanoseconds, so that any `every` is kept; the origin is a label without meaning
     origin = np.datetime64(datetime.date(2000, 1, 1), "ns")
     time = origin + np.round(days * DAY * 1e9).astype("timedelta64[ns]")
-    spread = np.diagonal(np.asarray(observation.noise_factor()))
     record = build_record(
         Samples(
             time=time,
             value=observed,
             sigma=np.broadcast_to(spread, observed.shape).copy(),
-            components=observation.components,
+            components=FAULT_COMPONENTS,
             units=FAULT_UNITS,
         ),
         Station("fault"),
