@@ -21,7 +21,7 @@ CANDIDATE, SURE = 0.3, 0.95
 RESOLVED = 3.0
 """Standard errors by which the offset of slow slip must differ from none."""
 
-SIDEWAYS = 5.0
+SIDEWAYS = 6.0
 """Standard errors by which a step must move a station sideways."""
 
 _SEASON_DAYS, _REMAINS = 120.0, 0.35  # how steps that undo each other are known

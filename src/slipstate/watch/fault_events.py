@@ -1,0 +1,74 @@
+"""Slow slip of a simulated fault, told by the share of members that slip."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from slipstate.watch.detect import ALARM
+from slipstate.watch.table import iso
+
+_SURELY, _HARDLY = 0.95, 0.05
+
+
+def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
+    """Return the slow-slip events of a fault run.
+
+    An event is a stretch in which more than half of the members slip faster than ten
+    times the loading rate; its onset is bounded by the last time before at which hardly
+    a member does and the first at which nearly all do. The stress drop is the mean over
+    members between the sample before the event and its last one.
+
+    Args:
+        run: The run, with `slip_probability`, `filtered` and `truth`.
+        loading_rate: Loading rate [m/s].
+
+    Returns:
+        One row an event.
+    """
+    share = run["slip_probability"].values
+    times = run["time"].values
+    stress = run["filtered"].sel(component="tau").values[:, 0]
+    spread = run["filtered_sd"].sel(component="tau").values[:, 0]
+    true = run["truth"].sel(state="ln V").values > np.log(10.0 * loading_rate)
+    day = np.timedelta64(1, "D")
+    rows = []
+    for first, last in _stretches(share > ALARM):
+        if first == 0:
+            continue  # it began before anything was seen
+        low = np.flatnonzero(share[:first] <= _HARDLY)
+        high = np.flatnonzero(share[first:] >= _SURELY)
+        begin = low[-1] if low.size else first - 1
+        end = first + high[0] if high.size else last
+        started = [a for a, b in _stretches(true) if a <= last and b >= first - 1]
+        late = (
+            (times[first] - times[started[0]]) / np.timedelta64(1, "D")
+            if started
+            else np.nan
+        )
+        rows.append(
+            {
+                "onset": iso(times[first]),
+                "onset_lo": iso(times[begin]),
+                "onset_hi": iso(times[min(end, last)]),
+                "type": "slow slip",
+                "offset_tau_Pa": float(f"{stress[last] - stress[first - 1]:.5g}"),
+                "sigma_tau_Pa": float(
+                    f"{np.hypot(spread[last], spread[first - 1]):.3g}"
+                ),
+                "duration": float(
+                    (times[last] - times[first]) / np.timedelta64(1, "D")
+                ),
+                "probability": round(float(share[first : last + 1].max()), 4),
+                "latency_days": float(late),
+                "stations": "fault",
+            }
+        )
+    names = ["onset", "onset_lo", "onset_hi", "type", "offset_tau_Pa", "sigma_tau_Pa"]
+    names += ["duration", "probability", "latency_days", "stations"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _stretches(flag: np.ndarray) -> list[tuple[int, int]]:
+    """Return first and last index of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flag.astype(int), [0]])))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
