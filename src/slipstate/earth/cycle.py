@@ -40,6 +40,7 @@ class LimitCycle(eqx.Module):
         peak_rate: Highest slip rate [m/s].
         stress_drop: Drop of the spring stress over the event, its extremes [Pa].
         slip: Slip of a whole cycle, Vpl times the recurrence [m].
+        time_to_peak: Time from the rise of V through Vpl to the highest rate [s].
         event_drop: Stress drop while V exceeds the threshold [Pa]; 0 if it never does.
         event_slip: Slip while V exceeds the threshold [m].
         event_duration: Time for which V exceeds the threshold [s].
@@ -53,6 +54,7 @@ class LimitCycle(eqx.Module):
     peak_rate: Scalar
     stress_drop: Scalar
     slip: Scalar
+    time_to_peak: Scalar
     event_drop: Scalar
     event_slip: Scalar
     event_duration: Scalar
@@ -97,6 +99,7 @@ class Section(eqx.Module):
         above: (x, y) where V rises through the threshold.
         below: (x, y) where V falls through the threshold.
         peak: Highest x.
+        delay: Time from `rise` to the peak.
         period: Time from rise to rise.
         duration: Time from `above` to `below`.
         exceeded: Whether the threshold is reached at all.
@@ -111,6 +114,7 @@ class Section(eqx.Module):
     above: tuple[Scalar, Scalar]
     below: tuple[Scalar, Scalar]
     peak: Scalar
+    delay: Scalar
     period: Scalar
     duration: Scalar
     exceeded: Flag
@@ -172,6 +176,7 @@ def limit_cycle(
         peak_rate=jnp.exp(section.peak + flow.ln_unit),
         stress_drop=flow.stress(*section.rise) - flow.stress(*section.fall),
         slip=flow.Dc * period,
+        time_to_peak=section.delay / flow.second(),
         event_drop=drop,
         event_slip=flow.Dc * (duration + given),
         event_duration=duration / flow.second(),
@@ -255,6 +260,7 @@ def find_cycle(
         above=(x[0], y[0]),
         below=(x[2], y[2]),
         peak=x[1],
+        delay=lapse[1] + jnp.where(exceeded, lapse[0], 0.0),
         period=period,
         duration=lapse[1] + lapse[2],
         exceeded=exceeded,

@@ -28,6 +28,10 @@ class WrittenDopri8(diffrax.AbstractAdaptiveSolver):
     The vector field must not depend on time, and its unknowns are a tuple of scalars.
     Between the ends of a step it knows only a straight line: locate events with
     `dopri8_step`, which is exact to the order of the method.
+
+    Attributes:
+        term_structure: What diffrax may pass: one ordinary differential equation.
+        interpolation_cls: What stands between the ends of a step: a line.
     """
 
     term_structure: ClassVar[Any] = diffrax.ODETerm
