@@ -52,6 +52,7 @@ class CommonMode(eqx.Module):
         mean = mixing.T @ self.mean
         second = mixing.T @ (self.var + self.mean**2)
         var = jnp.maximum(second - mean**2, 0.0)
+        decay, sd = decay[None], sd[None]
         return CommonMode(decay * mean, decay**2 * var + (1.0 - decay**2) * sd**2)
 
 
@@ -102,20 +103,26 @@ def observe_common_mode(
     mean = jnp.einsum("sh,shjc->sjc", weights, error)
     apart = (error - mean[:, None]) ** 2
     q = jnp.einsum("sh,shjc->sjc", weights, signal + apart) + noise[:, None]
-    off = mean - prior.mean
-    trust = jnp.minimum(precision_weight(off, q + prior.var, dof), 1.0)
+    prior_mean, prior_var = prior.mean[None], prior.var[None]
+    off = mean - prior_mean
+    trust = jnp.minimum(precision_weight(off, q + prior_var, dof), 1.0)
     seen = mask[:, None]
     info = jnp.where(seen, trust / q, 0.0)
     push = info * off
-    own = 1.0 / jnp.maximum(prior.var, _CERTAIN)
-    total, pushed = own + jnp.sum(info, 0), jnp.sum(push, 0)
+    own = 1.0 / jnp.maximum(prior_var, _CERTAIN)
+    total = own + jnp.sum(info, 0, keepdims=True)
+    pushed = jnp.sum(push, 0, keepdims=True)
     others_var = 1.0 / (total - info)
-    others_mean = prior.mean + others_var * (pushed - push)
+    others_mean = prior_mean + others_var * (pushed - push)
     before_var = 1.0 / (own + jnp.cumsum(info, 0) - info)
-    before_mean = prior.mean + before_var * (jnp.cumsum(push, 0) - push)
+    before_mean = prior_mean + before_var * (jnp.cumsum(push, 0) - push)
     chain = student_log_density(mean - before_mean, q + before_var, dof)
     alone = student_log_density(mean - others_mean, q + others_var, dof)
     correction = jnp.sum(jnp.where(seen, chain - alone, 0.0), -1)
     return CommonSeen(
-        prior.mean + pushed / total, 1.0 / total, others_mean, others_var, correction
+        (prior_mean + pushed / total)[0],
+        (1.0 / total)[0],
+        others_mean,
+        others_var,
+        correction,
     )

@@ -27,7 +27,7 @@ def mix_probabilities(
     """
     joint = log_probs[:, None] + log_switch
     predicted = jax.nn.logsumexp(joint, axis=0)
-    return predicted, jnp.exp(joint - predicted)
+    return predicted, jnp.exp(joint - predicted[None])
 
 
 def mix_moments(
@@ -60,7 +60,7 @@ def collapse(
 ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
     """Return mean and covariance of a Gaussian mixture."""
     mean = weights @ means
-    apart = means - mean
+    apart = means - mean[None]
     cov = jnp.einsum("i,inm->nm", weights, covs)
     return mean, cov + jnp.einsum("i,in,im->nm", weights, apart, apart)
 
@@ -90,7 +90,7 @@ def backward_probabilities(
     ) -> tuple[Array, tuple[Array, Array]]:
         here, ahead = row
         ratio = jnp.where(ahead > 0, later / jnp.where(ahead > 0, ahead, 1.0), 0.0)
-        pair = here[:, None] * switch * ratio
+        pair = here[:, None] * switch * ratio[None]
         now = jnp.sum(pair, 1)
         return now, (now, pair)
 

@@ -138,7 +138,9 @@ class NetworkFilter(eqx.Module):
         joint = log_pred + jnp.sum(station + seen.chain_correction, 0)
         total = jax.nn.logsumexp(joint)
         log_probs = joint - total
-        log_hyp = jax.nn.logsumexp(hyp - station[:, None] + log_probs, axis=2)
+        log_hyp = jax.nn.logsumexp(
+            hyp - station[:, None] + log_probs[None, None], axis=2
+        )
         carried, decision = self._decide(
             state, (new_mean, new_cov), (step_mean, step_cov), log_hyp, any_seen
         )
@@ -201,7 +203,8 @@ class NetworkFilter(eqx.Module):
         )
         norm = jnp.logaddexp(log_hyp[:, 0], log_step)
         log_same, log_step = log_hyp[:, 0] - norm, log_step - norm
-        age = jnp.where(opens, 1, jnp.where(is_open, state.age + any_seen, 0))
+        older = state.age + any_seen.astype(int)
+        age = jnp.where(opens, 1, jnp.where(is_open, older, 0))
         odds = log_step - log_same
         late = age >= self.max_age
         sure = (age >= self.min_age) & (odds > self.accept_odds)
@@ -287,7 +290,7 @@ def _signal(model: NetworkModel, state: NetworkState) -> tuple[Array, Array]:
 
 def _weights(state: NetworkState) -> Float[Array, "station 2 mode"]:
     """Return P(hypothesis) P(mode)."""
-    return jnp.exp(state.log_weights)[:, :, None] * jnp.exp(state.log_probs)
+    return jnp.exp(state.log_weights)[:, :, None] * jnp.exp(state.log_probs)[None, None]
 
 
 def _forecast(
@@ -298,7 +301,7 @@ def _forecast(
     var = jnp.einsum("Hscn,shjcnm,Hscm->Hshjc", rows.g, state.cov, rows.g)
     drift = jnp.moveaxis(rows.drift, 1, 2)[:, :, None]
     noise = jnp.moveaxis(rows.noise, 1, 2)[:, :, None]
-    common = rows.common[:, None] * state.common.mean
-    common_var = rows.common[:, None] ** 2 * state.common.var
+    common = rows.common[:, None] * state.common.mean[None]
+    common_var = rows.common[:, None] ** 2 * state.common.var[None]
     mean = mean + drift + common[:, None, None]
     return _weights(state), mean, var + noise + common_var[:, None, None]

@@ -4,11 +4,11 @@ import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.assimilate.common_mode import CommonMode
-from slipstate.ground.types import Flag, Scalar
+from slipstate.ground.types import Scalar
 
 
 class NetworkRow(eqx.Module):
-    """What arrives in one tick.
+    """What arrives in one tick, or with a leading time axis in many.
 
     Attributes:
         y: Observations; any finite number where masked.
@@ -17,10 +17,10 @@ class NetworkRow(eqx.Module):
         quiet: True to forbid every mode but the first (used to weigh an event).
     """
 
-    y: Float[Array, "station comp"]
-    mask: Bool[Array, "station comp"]
-    scale: Float[Array, "station comp"]
-    quiet: Flag
+    y: Float[Array, "*time station comp"]
+    mask: Bool[Array, "*time station comp"]
+    scale: Float[Array, "*time station comp"]
+    quiet: Bool[Array, "*time"]
 
 
 class NetworkState(eqx.Module):

@@ -197,7 +197,6 @@ def network_model(
     initial_mean = initial_mean.at[..., RATE].set(prior.rate)
     kick = jnp.zeros(len(TERMS)).at[LEVEL].set(1.0)
     kick = kick.at[FAST : SLOW + 1].set(0.2) * prior.kick_sd
-    eye = jnp.eye(len(TERMS))
     return NetworkModel(
         F=F,
         b=jnp.stack([jnp.zeros_like(slipping), slipping]),
@@ -205,11 +204,13 @@ def network_model(
         h=jnp.asarray(OBSERVED, F.dtype),
         noise_scale=p.noise_scale,
         initial_mean=initial_mean,
-        initial_cov=initial_var[..., None] * eye,
+        initial_cov=jax.vmap(jax.vmap(jnp.diag))(initial_var),
         switch=switch,
         initial_probs=jnp.stack([1.0 - slip_now, slip_now]),
         kick_cov=jnp.broadcast_to(jnp.diag(kick**2), F.shape),
         kick_prob=jnp.asarray(1.0 - jnp.exp(-prior.kick_rate * jnp.asarray(tick))),
         common_sd=p.common_sd,
-        common_decay=gauss_markov_decay(1.0, tick / p.common_time),
+        common_decay=jax.vmap(lambda time: gauss_markov_decay(time, tick))(
+            p.common_time
+        ),
     )

@@ -29,10 +29,10 @@ class NetworkModel(eqx.Module):
         Q: Noise covariance of one tick in each mode.
         h: Observation row, the same for every series.
         noise_scale: Scale r of the observation noise [unit of y].
-        initial_mean: Mean of the state at the first tick.
-        initial_cov: Covariance of the state at the first tick.
+        initial_mean: Mean of the state one tick before the first.
+        initial_cov: Covariance of the state one tick before the first.
         switch: Probability of each mode (column) after each mode (row) in one tick.
-        initial_probs: Probability of each mode at the first tick.
+        initial_probs: Probability of each mode one tick before the first.
         kick_cov: Covariance K a step adds to a state.
         kick_prob: Probability that a station steps in one tick.
         common_sd: Standard deviation c of the common mode; 0 where there is none.
@@ -117,7 +117,7 @@ def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRow
             probs = probs @ model.switch
             first = jnp.einsum("ijsc,jk->iksc", first, model.switch)
             second = jnp.einsum("ijsc,jk->iksc", second, model.switch)
-            shift = jnp.einsum("scn,kscn->ksc", gain, model.b)
+            shift = jnp.einsum("scn,kscn->ksc", gain, model.b)[None]
             second = second + 2.0 * shift * first + probs[..., None, None] * shift**2
             first = first + probs[..., None, None] * shift
             spread = jnp.einsum("scn,kscnm,scm->ksc", gain, model.Q, gain)
@@ -127,7 +127,7 @@ def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRow
         decay = model.common_decay**horizon
         commons.append(decay)
         grown = (1.0 - decay**2) * model.common_sd**2
-        noises.append(noise + jnp.sum(second, 1) - mean**2 + grown)
+        noises.append(noise + jnp.sum(second, 1) - mean**2 + grown[None, None])
     steps = 1.0 - (1.0 - model.kick_prob) ** jnp.asarray(
         horizons, model.kick_prob.dtype
     )

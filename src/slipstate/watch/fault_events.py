@@ -40,24 +40,17 @@ def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
         begin = low[-1] if low.size else first - 1
         end = first + high[0] if high.size else last
         started = [a for a, b in _stretches(true) if a <= last and b >= first - 1]
-        late = (
-            (times[first] - times[started[0]]) / np.timedelta64(1, "D")
-            if started
-            else np.nan
-        )
+        late = (times[first] - times[started[0]]) / day if started else np.nan
+        drop, sigma = stress[last] - stress[first - 1], spread[[last, first - 1]]
         rows.append(
             {
                 "onset": iso(times[first]),
                 "onset_lo": iso(times[begin]),
                 "onset_hi": iso(times[min(end, last)]),
                 "type": "slow slip",
-                "offset_tau_Pa": float(f"{stress[last] - stress[first - 1]:.5g}"),
-                "sigma_tau_Pa": float(
-                    f"{np.hypot(spread[last], spread[first - 1]):.3g}"
-                ),
-                "duration": float(
-                    (times[last] - times[first]) / np.timedelta64(1, "D")
-                ),
+                "offset_tau_Pa": float(f"{drop:.5g}"),
+                "sigma_tau_Pa": float(f"{np.hypot(*sigma):.3g}"),
+                "duration": float((times[last] - times[first - 1]) / day),
                 "probability": round(float(share[first : last + 1].max()), 4),
                 "latency_days": float(late),
                 "stations": "fault",
