@@ -65,6 +65,7 @@ def collapse(
     return mean, cov + jnp.einsum("i,in,im->nm", weights, apart, apart)
 
 
+@jax.jit
 def backward_probabilities(
     log_filtered: Float[Array, "time mode"],
     log_predicted: Float[Array, "time mode"],

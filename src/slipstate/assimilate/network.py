@@ -56,6 +56,7 @@ class NetworkFilter(eqx.Module):
     max_age: int = eqx.field(static=True, default=30)
     memory: float = 60.0
 
+    @eqx.filter_jit
     def init(self, model: NetworkModel) -> NetworkState:
         """Return the state before the first tick."""
         S, C, N = model.initial_mean.shape

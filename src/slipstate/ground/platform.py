@@ -39,7 +39,7 @@ def prepare_process(*, x64: bool = True, cache: str | None = None) -> None:
     if cache is not None:
         settings |= {
             "jax_compilation_cache_dir": cache,
-            "jax_persistent_cache_min_compile_time_secs": 0.1,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": 0,
         }
     if "jax" in sys.modules:

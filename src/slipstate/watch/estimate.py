@@ -43,7 +43,7 @@ PARAMETERS = (
 _SLIP_RATE = 0.25  # [mm/day] expected, against the secular motion
 _ONSET, _END = 1.0 / 430.0, 1.0 / 18.0  # [1/day]
 _COMMON_TIME = 5.0  # [day]
-_LONGEST_FIT = 3500  # ticks; more of the past than this adds little but time
+_LONGEST_FIT = 3000  # ticks; more of the past than this adds little but time
 _GROUP = 3  # series fitted in one call
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float
 
 from slipstate.assimilate.mixtures import (
@@ -54,7 +54,7 @@ class Forecasts:
 def tail_variances(dof: float) -> Float[np.ndarray, " part"]:
     """Return variances of the equal parts that stand for Student's unit noise."""
     middles = (np.arange(_TAIL_PARTS) + 0.5) / _TAIL_PARTS
-    return 1.0 / scipy.stats.gamma.ppf(middles, dof / 2.0, scale=2.0 / dof)
+    return 0.5 * dof / scipy.special.gammaincinv(dof / 2.0, middles)
 
 
 def make_forecasts(

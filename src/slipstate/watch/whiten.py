@@ -20,7 +20,8 @@ from slipstate.earth.trajectory import YEAR, NetworkParameters
 from slipstate.watch.series import TickSeries
 
 _DOF = 4.0
-_ROUNDS = 3  # of reweighting; outliers have found their weight by then
+_ROUNDS = 2  # of reweighting; outliers have found their weight by then
+_SINGULAR = 1e6  # of the inverse root of a correlation matrix
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class WhiteSeries:
             information = self.gram[c][np.ix_(chosen, chosen)]
             if sd is not None:
                 information = information + np.diag(1.0 / sd[:, c] ** 2)
-            cov[..., c] = np.linalg.pinv(information, hermitian=True)
+            cov[..., c] = _inverse(information)
             beta[:, c] = cov[..., c] @ self.gram[c, chosen, 0]
         return beta, cov
 
@@ -71,6 +72,21 @@ class WhiteSeries:
             "ck,kc->c", self.gram[:, 1 + np.asarray(columns), 0], beta
         )
         return self.gram[:, 0, 0] - explained
+
+
+def _inverse(
+    information: Float[np.ndarray, "column column"],
+) -> Float[np.ndarray, "column column"]:
+    """Return the inverse, or the pseudo-inverse where columns say the same."""
+    size = np.sqrt(np.maximum(np.diagonal(information), 1e-300))
+    scaled = information / np.outer(size, size)
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(scaled))
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(information, hermitian=True)
+    if np.abs(root).max() > _SINGULAR:
+        return np.linalg.pinv(information, hermitian=True)
+    return root.T @ root / np.outer(size, size)
 
 
 def trajectory_columns(count: int, tick: float) -> Float[np.ndarray, "time column"]:
