@@ -43,7 +43,7 @@ PARAMETERS = (
 _SLIP_RATE = 0.25  # [mm/day] expected, against the secular motion
 _ONSET, _END = 1.0 / 430.0, 1.0 / 18.0  # [1/day]
 _COMMON_TIME = 5.0  # [day]
-_LONGEST_FIT = 3000  # ticks; more of the past than this adds little but time
+_LONGEST_FIT = 3500  # ticks; more of the past than this adds little but time
 _GROUP = 3  # series fitted in one call
 
 
@@ -279,7 +279,15 @@ def _fit(
         return np.concatenate(groups)[: len(which)]
 
     flat = mean.reshape(K, P)
-    return fisher_scoring(terms, flat, flat, sd.reshape(K, P), progress=progress)
+    return fisher_scoring(
+        terms,
+        flat,
+        flat,
+        sd.reshape(K, P),
+        tolerance=0.05,
+        max_steps=15,
+        progress=progress,
+    )
 
 
 @eqx.filter_jit
