@@ -3,7 +3,7 @@
 A spring-slider has two unknowns, and a step costs what its bookkeeping costs. diffrax's
 own Dopri8 loops over its stages, with indexed buffers that serve systems of any size;
 for a slider that is 12 microseconds a step and 68 for a hundred of them at once. With
-the stages written out the same step takes 1.5 and 20 (jax 0.10, one core). All else is
+the stages written out the same step takes 2 and 20 (jax 0.10, two cores). All else is
 diffrax's: error control, events, saving.
 """
 
