@@ -1,0 +1,1 @@
+"""Memory: the past as coefficients in a basis of warped time."""
