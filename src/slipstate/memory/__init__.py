@@ -1,1 +1,94 @@
-"""Memory: the past as coefficients in a basis of warped time."""
+"""Memory: functions of the past, as coefficients in a basis of warped time.
+
+A memory is four independent choices. The *basis* says in which functions the past is
+written, the *clock* how old it looks, the *hold* how samples fill time, the *boundary*
+what happens where a window ends. The lag operator turns any combination into the
+matrices (A, B) of a state-space model for any pair of times. In shapes, `mode` counts
+the functions of the basis.
+"""
+
+from slipstate.memory.basis import (
+    AbstractBasis,
+    BSpline,
+    ChebyshevT,
+    ChebyshevU,
+    Fourier,
+    Frame,
+    Gegenbauer,
+    Haar,
+    Hermite,
+    Jacobi,
+    Laguerre,
+    Legendre,
+    PiecewiseConstant,
+)
+from slipstate.memory.boundary import (
+    AbstractBoundary,
+    BufferedBoundary,
+    MeanCorrectedBoundary,
+    ProjectedBoundary,
+)
+from slipstate.memory.clock import (
+    AbstractClock,
+    Dilation,
+    ExponentialClock,
+    GatedClock,
+    LogClock,
+    MonotoneClock,
+    PowerClock,
+    RateWarp,
+    ScaleClock,
+    Shift,
+    WindowClock,
+)
+from slipstate.memory.hold import (
+    AbstractHold,
+    BinAverageHold,
+    CellHold,
+    LinearHold,
+    MidpointHold,
+)
+from slipstate.memory.lag import Transition
+from slipstate.memory.online import LagMemory
+from slipstate.memory.state import MemoryState
+from slipstate.memory.states import MemoryStates
+
+__all__ = [
+    "AbstractBasis",
+    "AbstractBoundary",
+    "AbstractClock",
+    "AbstractHold",
+    "BSpline",
+    "BinAverageHold",
+    "BufferedBoundary",
+    "CellHold",
+    "ChebyshevT",
+    "ChebyshevU",
+    "Dilation",
+    "ExponentialClock",
+    "Fourier",
+    "Frame",
+    "GatedClock",
+    "Gegenbauer",
+    "Haar",
+    "Hermite",
+    "Jacobi",
+    "LagMemory",
+    "Laguerre",
+    "Legendre",
+    "LinearHold",
+    "LogClock",
+    "MeanCorrectedBoundary",
+    "MemoryState",
+    "MemoryStates",
+    "MidpointHold",
+    "MonotoneClock",
+    "PiecewiseConstant",
+    "PowerClock",
+    "ProjectedBoundary",
+    "RateWarp",
+    "ScaleClock",
+    "Shift",
+    "Transition",
+    "WindowClock",
+]

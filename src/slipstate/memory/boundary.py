@@ -99,12 +99,10 @@ class MeanCorrectedBoundary(AbstractBoundary):
         """Replace the reconstruction at the edge by its corrected value."""
         if not isinstance(lag, Shift) or not isinstance(basis, Fourier):
             return a, b
-        turn = basis.turn(lag.new)
-        # what leaves, [0, d], and what comes, [1 - d, 1], differ by the turn
-        leaving = turn.T @ basis.fill(lag)
+        # what leaves, [0, d], becomes what comes, [1 - d, 1], by the turn: T q = fill
+        fill = basis.fill(lag)
         edge = basis.values(jnp.zeros((), lag.new.dtype))
-        matrix = turn - 2.0 * jnp.outer(turn @ leaving, edge)
-        return matrix, b.at[:, 0].add(turn @ leaving)
+        return basis.turn(lag.new) - 2.0 * jnp.outer(fill, edge), b.at[:, 0].add(fill)
 
 
 class BufferedBoundary(AbstractBoundary):

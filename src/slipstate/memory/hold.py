@@ -29,7 +29,9 @@ class AbstractHold(eqx.Module):
         """Return the cell edges for `samples` samples at the times the user gave."""
 
     @abstractmethod
-    def columns(self, u: Float[Array, "time channel"]) -> Float[Array, "cell input channel"]:
+    def columns(
+        self, u: Float[Array, "time channel"]
+    ) -> Float[Array, "cell input channel"]:
         """Return the samples that enter each cell."""
 
     @abstractmethod
@@ -69,7 +71,9 @@ class AbstractCellHold(AbstractHold):
         """One sample enters a cell."""
         return 1
 
-    def columns(self, u: Float[Array, "time channel"]) -> Float[Array, "cell input channel"]:
+    def columns(
+        self, u: Float[Array, "time channel"]
+    ) -> Float[Array, "cell input channel"]:
         """Return each sample for its own cell."""
         return u[:, None, :]
 
@@ -152,7 +156,9 @@ class LinearHold(AbstractHold):
             )
         return t
 
-    def columns(self, u: Float[Array, "time channel"]) -> Float[Array, "cell input channel"]:
+    def columns(
+        self, u: Float[Array, "time channel"]
+    ) -> Float[Array, "cell input channel"]:
         """Return the samples at both ends of each cell."""
         return jnp.stack([u[:-1], u[1:]], axis=1)
 

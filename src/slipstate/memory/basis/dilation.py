@@ -57,7 +57,7 @@ def dilation_matrix(
 
 @dilation_matrix.defjvp
 def _dilation_matrix_jvp(modes, b, primals, tangents):
-    """dA / d ln r = G A, since A and G commute."""
+    """DA / d ln r = G A, since A and G commute."""
     matrix = dilation_matrix(modes, b, *primals)
     # a reset has ln r = -inf and no derivative; A is zero there
     speed = jnp.where(jnp.isfinite(primals[0]), tangents[0], 0.0)
@@ -80,7 +80,9 @@ def dilation_generator(modes: int, b: float = 0.0) -> np.ndarray:
         scale = np.sqrt(2.0 * n + 1.0)
         return np.tril(np.outer(scale, scale), -1) + np.diag(n + 1.0)
     alpha, off = jacobi_recurrence(modes, 0.0, b)
-    jacobi = np.diag(alpha[:modes]) + np.diag(off[1:modes], 1) + np.diag(off[1:modes], -1)
+    jacobi = (
+        np.diag(alpha[:modes]) + np.diag(off[1:modes], 1) + np.diag(off[1:modes], -1)
+    )
     rows = np.zeros((modes, modes))  # of z p_n' = dD/dr at r = 1
     eye = np.eye(modes)
     for n in range(modes - 1):

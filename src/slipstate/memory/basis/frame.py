@@ -94,7 +94,9 @@ class Frame(AbstractPanelBasis):
         """Return A by quadrature."""
         return self.quadrature_matrix(lag)
 
-    def to_frame(self, c: Float[Array, "mode *channel"]) -> Float[Array, "size *channel"]:
+    def to_frame(
+        self, c: Float[Array, "mode *channel"]
+    ) -> Float[Array, "size *channel"]:
         """Return coefficients of the functions themselves (the shortest ones)."""
         return jnp.tensordot(constant(self._measured()[0], c).T, c, axes=1)
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from slipstate.ground.quadrature import (
     Recurrence,
+    gauss_jacobi,
     gauss_laguerre,
     half_hermite_recurrence,
     laguerre_recurrence,
@@ -100,6 +101,12 @@ class Laguerre(AbstractHalfLineBasis):
         """Return a composite rule on ages up to d (e^{-s/2} has died at 80)."""
         rule = panel_rule(np.linspace(0.0, 1.0, 13 + self.modes // 8), 20)
         age = jnp.minimum(_age(lag), 80.0)
+        nodes = age * constant(rule.nodes, age)
+        return Dilation(-nodes), age * constant(rule.weights, age) * jnp.exp(-nodes)
+
+    def thin(self, lag: Lag, points: int) -> tuple[Lag, Float[Array, " node"]]:
+        """Return a short Gauss rule on ages up to d, for small d."""
+        rule, age = gauss_jacobi(points), _age(lag)
         nodes = age * constant(rule.nodes, age)
         return Dilation(-nodes), age * constant(rule.weights, age) * jnp.exp(-nodes)
 

@@ -17,7 +17,8 @@ from slipstate.ground.quadrature import gauss_jacobi, jacobi_recurrence
 from slipstate.memory.basis.dilation import dilation_matrix
 from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
 from slipstate.memory.basis.recurrence import graded_rule, recur
-from slipstate.memory.clock.lag import Dilation, Lag, Shift
+from slipstate.memory.basis.unit import split_remembered, uniform_created
+from slipstate.memory.clock.lag import Dilation, Lag
 
 
 class AbstractJacobiBasis(AbstractBasis):
@@ -90,10 +91,7 @@ class AbstractJacobiBasis(AbstractBasis):
             x, gap, weights = graded_rule(rho, 2 * n, b)
             weights = weights * _power(r, b + 1) * (rho + r * gap) ** a
             weights = weights * exp(-_log_beta(a + 1, b + 1))
-        new = lag.along(r * x, rho + r * gap)
-        if isinstance(lag, Dilation):
-            return lag.along(x, gap), new, weights
-        return Shift(r * gap), new, weights
+        return *split_remembered(lag, x, gap), weights
 
     def created(self, lag: Lag) -> tuple[Lag, Float[Array, " node"]]:
         """Return nodes on z in [r, 1]: Gauss-Jacobi with the new-end exponent."""
@@ -103,6 +101,11 @@ class AbstractJacobiBasis(AbstractBasis):
         left = r + rho * rest
         weights = weights * _power(rho, a + 1) * left**b
         return lag.along(left, rho * y), weights * exp(-_log_beta(a + 1, b + 1))
+
+    def thin(self, lag: Lag, points: int) -> tuple[Lag, Float[Array, " node"]]:
+        """Return a short Gauss rule on [r, 1], for r above 1/2 and a = 0."""
+        new, weights = uniform_created(lag, gauss_jacobi(points))
+        return new, weights * (self.b + 1.0) * _power(new.kept, self.b)
 
     def closed(self, lag: Lag) -> bool:
         """Tell whether the pair is closed: a dilation, and no weight at the new end."""
@@ -117,7 +120,9 @@ class AbstractJacobiBasis(AbstractBasis):
     def excess(self, lag: Lag) -> Float[Array, "*batch"]:
         """Return (1-z)^{-a} for a > 0, where z^b is the majorant; otherwise 1."""
         if self.a > 0.0:
-            return lag.new ** (-self.a)
+            # an empty cell has nodes at age 0, with no weight
+            tiny = jnp.finfo(lag.new.dtype).tiny
+            return jnp.maximum(lag.new, tiny) ** (-self.a)
         return jnp.ones_like(lag.new)
 
 
@@ -127,10 +132,9 @@ def _log_beta(p: float, q: float) -> float:
 
 
 def _power(x: Float[Array, "*batch"], exponent: float) -> Float[Array, "*batch"]:
-    """Return x^exponent with clean gradients for the common exponents 1 and 2."""
-    if exponent in (1.0, 2.0):
-        return x if exponent == 1.0 else x * x
-    return x**exponent
+    """Return x^exponent with clean gradients for the common exponents."""
+    exact = {0.0: jnp.ones_like(x), 1.0: x, 2.0: x * x}
+    return exact[exponent] if exponent in exact else x**exponent
 
 
 def _check_exponent(name: str, value: float) -> None:

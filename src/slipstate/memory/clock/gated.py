@@ -1,6 +1,5 @@
 """Clocks that data drive, sample by sample."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -56,7 +55,9 @@ class GatedClock(AbstractClock):
                 or lengths that do not fit.
         """
         if (gain is None) == (ratios is None):
-            raise InputError("Pass either `gain` or `ratios` to `GatedClock`, not both.")
+            raise InputError(
+                "Pass either `gain` or `ratios` to `GatedClock`, not both."
+            )
         if ratios is not None:
             given = _gate("ratios", ratios, 1.0)
             safe = jnp.where(given > 0.0, given, 1.0)

@@ -42,7 +42,9 @@ class RateWarp(eqx.Module):
         """
         self.knots = real(knots)
         if self.knots.ndim != 1 or self.knots.shape[0] < 2:
-            raise InputError(f"`knots` must have shape (knot >= 2,); got {self.knots.shape}.")
+            raise InputError(
+                f"`knots` must have shape (knot >= 2,); got {self.knots.shape}."
+            )
         if not bool(jnp.all(jnp.diff(self.knots) > 0)):
             raise InputError("`knots` must increase strictly.")
         unit = float(np.log(np.expm1(1.0)))
