@@ -13,6 +13,10 @@ from slipstate.memory.lag import Residual, Transition, lag_residual, lag_transit
 from slipstate.memory.state import BINS, CellBuffer, MemoryState
 
 
+Parts = tuple[Transition, Residual | None]
+"""A step, and the tables of what it loses unless nothing is lost."""
+
+
 class Geometry(eqx.Module):
     """Basis, clock, hold and boundary: all that decides how a past is remembered.
 
@@ -50,7 +54,7 @@ class Geometry(eqx.Module):
 
     def parts(
         self, t0: Float[Array, ""], t1: Float[Array, ""]
-    ) -> tuple[Transition, Residual | None]:
+    ) -> Parts:
         """Return the step, and the tables of its loss unless nothing is lost."""
         if self.closed:
             return self.transition(t0, t1), None
@@ -63,7 +67,7 @@ class Geometry(eqx.Module):
         columns: Float[Array, "input channel"],
         valid: Bool[Array, " channel"],
         t1: Float[Array, ""],
-        parts: tuple[Transition, Residual | None] | None = None,
+        parts: Parts | None = None,
     ) -> MemoryState:
         """Move a state on by one cell; an empty cell leaves it as it is.
 
@@ -100,7 +104,7 @@ class Geometry(eqx.Module):
         state: MemoryState,
         u: Float[Array, "input channel"],
         t1: Float[Array, ""],
-        parts: tuple[Transition, Residual | None] | None,
+        parts: Parts | None,
     ) -> MemoryState:
         step, residual = self.parts(state.time, t1) if parts is None else parts
         c = step.apply(state.coefficients, u)

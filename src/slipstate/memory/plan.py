@@ -11,8 +11,11 @@ from slipstate.memory.geometry import Geometry
 from slipstate.memory.sequence import Cells, Plan
 
 _CHUNK = 1024
-# the direct form of a linear hold treats cells that at most double the warped past
-_LARGEST = math.log(2.0) * 1.001
+# cells are stepped side by side in groups, so chunks are multiples of this
+_GROUP = 32
+# the direct form of a linear hold treats cells that add at most this share of W;
+# the smaller it is, the shorter the rule, but no more than _GROUP cells are stepped
+_SHARES = (1.0 / 32.0, 0.501)
 
 
 def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
@@ -26,29 +29,35 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
         The plan.
     """
     cells = edges.shape[0] - 1
-    chunk = min(_CHUNK, cells)
+    chunk = min(_CHUNK, -(-cells // _GROUP) * _GROUP)
     known = not is_traced(edges)
     regular = known and _is_regular(np.asarray(edges))
     if not geometry.closed or geometry.buffered:
-        return Plan(chunk, cells, 0, regular)
+        return Plan(chunk, -(-cells // chunk) * chunk, 0, regular)
     if geometry.hold.inputs == 1:
         return Plan(chunk, 0, 0, regular)
     lag = geometry.clock.lag(edges[:-1], edges[1:])
     if not known or is_traced(lag.new):
-        return Plan(chunk, cells, 0, regular)
-    kept = np.asarray(lag.kept)
-    large = np.flatnonzero(kept < math.exp(-_LARGEST))
-    stepped = int(large[-1]) + 1 if large.size else 0
-    chunk = min(chunk, max(64, stepped)) if stepped < cells // 4 else chunk
+        return Plan(chunk, -(-cells // chunk) * chunk, 0, regular)
+    share = np.asarray(lag.new)
+    stepped, largest = 0, _SHARES[-1]
+    for largest in _SHARES:
+        large = np.flatnonzero(share > largest)
+        stepped = int(large[-1]) + 1 if large.size else 0
+        if stepped <= _GROUP:
+            break
     # widths as seen from the end of the chunk, where the polynomials are steepest
-    head = -(-stepped // chunk) * chunk
-    widest = 0.0
-    for start in range(head, cells, chunk):
-        inside = np.asarray(edges)[start : start + chunk + 1]
+    host, widest = np.asarray(edges), 0.0
+    for start in range(0, cells, chunk):
+        inside = host[max(start, stepped) : start + chunk + 1]
+        if inside.size < 2:
+            continue
         ages = geometry.clock.lag(jnp.asarray(inside), jnp.asarray(inside[-1])).new
-        widest = max(widest, float(np.max(-np.diff(np.asarray(ages)), initial=0.0)))
+        widest = max(widest, float(np.max(-np.diff(np.asarray(ages)))))
     modes = geometry.basis.modes
-    points = 10 + math.ceil(1.3 * modes * math.sqrt(widest))
+    # a singular clock or weight at W = 0, then the waves of the highest polynomial
+    smooth = math.ceil(18.0 / math.log(4.0 / largest - 2.0)) + 1
+    points = smooth + math.ceil(1.3 * modes * math.sqrt(widest))
     return Plan(chunk, stepped, min(points, modes // 2 + 12), regular)
 
 

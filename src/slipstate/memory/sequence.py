@@ -7,6 +7,7 @@ and no error is carried from sample to sample. Any other memory is stepped, with
 matrices built once where the sampling is regular and the clock invariant.
 """
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.memory.basis import AbstractJacobiBasis, Laguerre
 from slipstate.memory.clock import Dilation
-from slipstate.memory.geometry import Geometry
+from slipstate.memory.geometry import Geometry, Parts
 from slipstate.memory.state import MemoryState
 
 
@@ -69,22 +70,25 @@ def run_cells(
     parts = constant_parts(geometry, cells, plan)
 
     def stepwise(state, block):
-        def step(state, cell):
-            columns, valid, t1 = cell
-            return geometry.advance(state, columns, valid, t1, parts), None
-
-        return jax.lax.scan(step, state, block)[0], state
+        return step_cells(geometry, state, block, parts, keep=False)[0], state
 
     def direct(state, block):
         return _direct_chunk(geometry, state, block, plan.points), state
 
     # a stepped head, for cells too large for the short rules of the direct form
-    head = min(-(-plan.stepped // plan.chunk), blocks[2].shape[0])
+    head, rest = divmod(plan.stepped, plan.chunk)
+    head = min(head, blocks[2].shape[0])
     early = jax.tree.map(lambda x: x[:head], blocks)
     late = jax.tree.map(lambda x: x[head:], blocks)
-    state, first = jax.lax.scan(stepwise, state, early)
-    state, second = jax.lax.scan(direct, state, late)
-    starts = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), first, second)
+    state, starts = jax.lax.scan(stepwise, state, early)
+    if rest and late[2].shape[0]:
+        first = jax.tree.map(lambda x: x[None], state)
+        starts = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), starts, first)
+        state, _ = stepwise(state, tuple(x[0, :rest] for x in late))
+        state, _ = direct(state, tuple(x[0, rest:] for x in late))
+        late = jax.tree.map(lambda x: x[1:], late)
+    state, others = jax.lax.scan(direct, state, late)
+    starts = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), starts, others)
     return starts, state
 
 
@@ -106,16 +110,62 @@ def expand_cells(
     blocks = cut(cells, plan.chunk)
     parts = constant_parts(geometry, cells, plan)
 
-    def chunk(state, block):
-        def step(state, cell):
-            columns, valid, t1 = cell
-            state = geometry.advance(state, columns, valid, t1, parts)
-            return state, eqx.tree_at(lambda s: s.buffer, state, None, is_leaf=_none)
+    def chunk(start_and_block):
+        start, block = start_and_block
+        return step_cells(geometry, start, block, parts, keep=True)[1]
 
-        return jax.lax.scan(step, state, block)[1]
-
-    states = jax.vmap(chunk)(starts, blocks)
+    states = jax.lax.map(chunk, (starts, blocks))
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), states)
+
+
+def step_cells(
+    geometry: Geometry,
+    state: MemoryState,
+    block: tuple[Array, Array, Array],
+    parts: Parts | None,
+    *,
+    keep: bool,
+) -> tuple[MemoryState, MemoryState | None]:
+    """Step through cells, with the matrices of a few cells built side by side.
+
+    Args:
+        geometry: The memory.
+        state: State at the left edge of the first cell.
+        block: Columns, validity and right edges of the cells.
+        parts: The one step of a regular sequence, or None.
+        keep: Whether to return the state after every cell.
+
+    Returns:
+        The last state, and all of them (without buffers) or None.
+    """
+
+    def step(state, cell):
+        (columns, valid, t1), own = cell
+        state = geometry.advance(state, columns, valid, t1, own or parts)
+        kept = eqx.tree_at(lambda s: s.buffer, state, None, is_leaf=lambda x: x is None)
+        return state, kept if keep else None
+
+    if parts is not None or geometry.buffered:
+        return jax.lax.scan(step, state, (block, None))
+
+    count = block[2].shape[0]
+    side = math.gcd(count, _side_by_side(geometry))
+
+    def few(state, group):
+        edges = jnp.concatenate([state.time[None], group[2]])
+        own = jax.vmap(geometry.parts)(edges[:-1], edges[1:])
+        return jax.lax.scan(step, state, (group, own))
+
+    groups = tuple(x.reshape((count // side, side, *x.shape[1:])) for x in block)
+    last, states = jax.lax.scan(few, state, groups)
+    return last, jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), states)
+
+
+def _side_by_side(geometry: Geometry) -> int:
+    """Return how many steps' matrices fit in about 8 MB, a power of two up to 32."""
+    modes = geometry.basis.modes
+    rows = modes if geometry.closed else 24 * modes
+    return max(1, min(32, 2 ** int(math.log2(max(1.0, 2**20 / (modes * rows))))))
 
 
 def cut(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
@@ -128,15 +178,11 @@ def cut(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
     )
 
 
-def constant_parts(geometry: Geometry, cells: Cells, plan: Plan):
+def constant_parts(geometry: Geometry, cells: Cells, plan: Plan) -> Parts | None:
     """Return the one step of a regular sequence under an invariant clock, or None."""
     if not (plan.regular and geometry.clock.invariant) or geometry.buffered:
         return None
     return geometry.parts(cells.edges[0], cells.edges[1])
-
-
-def _none(x: object) -> bool:
-    return x is None
 
 
 def _direct_chunk(
