@@ -50,6 +50,13 @@ from slipstate.memory.hold import (
 )
 from slipstate.memory.lag import Transition
 from slipstate.memory.online import LagMemory
+from slipstate.memory.segments import (
+    SegmentedMemory,
+    SegmentedState,
+    SegmentedStates,
+    Segments,
+    merge_segments,
+)
 from slipstate.memory.state import MemoryState
 from slipstate.memory.states import MemoryStates
 

@@ -12,7 +12,6 @@ from slipstate.memory.hold import AbstractHold
 from slipstate.memory.lag import Residual, Transition, lag_residual, lag_transition
 from slipstate.memory.state import BINS, CellBuffer, MemoryState
 
-
 Parts = tuple[Transition, Residual | None]
 """A step, and the tables of what it loses unless nothing is lost."""
 
@@ -52,9 +51,7 @@ class Geometry(eqx.Module):
         """Return A, B and energies of the step from t0 to t1."""
         return lag_transition(self.basis, self.clock, self.hold, self.boundary, t0, t1)
 
-    def parts(
-        self, t0: Float[Array, ""], t1: Float[Array, ""]
-    ) -> Parts:
+    def parts(self, t0: Float[Array, ""], t1: Float[Array, ""]) -> Parts:
         """Return the step, and the tables of its loss unless nothing is lost."""
         if self.closed:
             return self.transition(t0, t1), None

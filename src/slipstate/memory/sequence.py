@@ -87,6 +87,8 @@ def run_cells(
         state, _ = stepwise(state, tuple(x[0, :rest] for x in late))
         state, _ = direct(state, tuple(x[0, rest:] for x in late))
         late = jax.tree.map(lambda x: x[1:], late)
+    if not late[2].shape[0]:
+        return starts, state
     state, others = jax.lax.scan(direct, state, late)
     starts = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), starts, others)
     return starts, state
@@ -204,7 +206,8 @@ def _direct_chunk(
         first = jnp.zeros_like(u[:1, 0])
         jumps = jnp.diff(u[:, 0], axis=0, prepend=first)
         squares = jnp.diff(u[:, 0] ** 2, axis=0, prepend=first)
-        carried = carried + basis.fill(lags).T @ jumps
+        assert isinstance(basis, AbstractJacobiBasis | Laguerre)
+        carried = carried + basis.answer(lags, jumps)
         energy = energy + basis.mass(lags) @ squares
     else:
         lags, weights, shape = _cell_nodes(geometry, edges, points)

@@ -76,6 +76,12 @@ class Laguerre(AbstractHalfLineBasis):
             [share, factor * inner * constant(1 / np.sqrt(k[1:]), age)], axis=-1
         )
 
+    def answer(
+        self, lag: Lag, jumps: Float[Array, "cell channel"]
+    ) -> Float[Array, "mode channel"]:
+        """Return fill(lag)^T jumps."""
+        return self.fill(lag).T @ jumps
+
     def mass(self, lag: Lag) -> Float[Array, "*batch"]:
         """Return 1 - e^-d."""
         assert isinstance(lag, Dilation)

@@ -16,7 +16,7 @@ from slipstate.ground.errors import InputError
 from slipstate.ground.quadrature import gauss_jacobi, jacobi_recurrence
 from slipstate.memory.basis.dilation import dilation_matrix
 from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
-from slipstate.memory.basis.recurrence import graded_rule, recur
+from slipstate.memory.basis.recurrence import graded_rule, recur, recur_dot
 from slipstate.memory.basis.unit import split_remembered, uniform_created
 from slipstate.memory.clock.lag import Dilation, Lag
 
@@ -46,21 +46,38 @@ class AbstractJacobiBasis(AbstractBasis):
         By Sturm-Liouville, int_r^1 p_n w = r^{b+1} (1-r)^{a+1} p_n'(r) / (c lambda_n)
         with p_n' a polynomial of Jacobi (a+1, b+1); nothing cancels near r = 1.
         """
-        a, b, n = self.a, self.b, self.modes
         share = self.mass(lag)[..., None]
+        n = self.modes
         if n == 1:
             return share
-        k = np.arange(1, n)
-        log_scale = -0.5 * (
-            np.log(k * (k + a + b + 1.0))
-            + _log_beta(a + 1, b + 1)
-            + _log_beta(a + 2, b + 2)
-        )
-        r, rho = lag.kept, lag.new
-        inner = recur(jacobi_recurrence(n, a + 1, b + 1), n - 1, r)
-        factor = _power(r, b + 1) * _power(rho, a + 1)
-        rest = inner * factor[..., None] * constant(np.exp(log_scale), r)
+        inner = recur(jacobi_recurrence(n, self.a + 1, self.b + 1), n - 1, lag.kept)
+        rest = inner * self._edge(lag)[..., None] * constant(self._scale(), inner)
         return jnp.concatenate([share, rest], axis=-1)
+
+    def answer(
+        self, lag: Lag, jumps: Float[Array, "cell channel"]
+    ) -> Float[Array, "mode channel"]:
+        """Return fill(lag)^T jumps, never storing the (cell, mode) values of fill."""
+        share = self.mass(lag) @ jumps
+        n = self.modes
+        if n == 1:
+            return share[None]
+        family = jacobi_recurrence(n, self.a + 1, self.b + 1)
+        weighted = self._edge(lag)[:, None] * jumps
+        inner = recur_dot(family, n - 1, lag.kept, weighted)
+        return jnp.concatenate(
+            [share[None], inner * constant(self._scale(), inner)[:, None]]
+        )
+
+    def _edge(self, lag: Lag) -> Float[Array, "*batch"]:
+        """Return r^{b+1} (1-r)^{a+1}, what an integral up to r = 1 starts with."""
+        return _power(lag.kept, self.b + 1) * _power(lag.new, self.a + 1)
+
+    def _scale(self) -> np.ndarray:
+        """Return 1 / (c sqrt(lambda_n ...)), the norms of int_r^1 p_n w for n >= 1."""
+        a, b, k = self.a, self.b, np.arange(1, self.modes)
+        norms = _log_beta(a + 1, b + 1) + _log_beta(a + 2, b + 2)
+        return np.exp(-0.5 * (np.log(k * (k + a + b + 1.0)) + norms))
 
     def mass(self, lag: Lag) -> Float[Array, "*batch"]:
         """Return the measure of [r, 1], an incomplete beta function."""
@@ -76,6 +93,8 @@ class AbstractJacobiBasis(AbstractBasis):
         """Return A: r^G by recurrence where closed, otherwise by quadrature."""
         if self.closed(lag) and isinstance(lag, Dilation):
             return dilation_matrix(self.modes, self.b, lag.log_ratio)
+        if self.a == 0.0:
+            return self.quadrature_matrix(lag)
         eye = jnp.eye(self.modes, dtype=lag.new.dtype)
         return jnp.where(lag.new > 0.0, self.quadrature_matrix(lag), eye)
 

@@ -40,6 +40,37 @@ def recur(
     return jnp.moveaxis(jnp.concatenate([values, last[None]]), 0, -1)
 
 
+def recur_dot(
+    recurrence: Recurrence,
+    modes: int,
+    x: Float[Array, " node"],
+    weights: Float[Array, "node channel"],
+) -> Float[Array, "mode channel"]:
+    """Return sum_j p[n](x_j) weights_j without storing the polynomials.
+
+    Args:
+        recurrence: The family, with at least `modes` coefficients.
+        modes: Number of polynomials.
+        x: Nodes.
+        weights: What each node counts, per channel.
+
+    Returns:
+        One sum per polynomial and channel.
+    """
+    alpha, off = (constant(table, x) for table in recurrence)
+    rows = weights.T
+
+    def ahead(carry, row):
+        before, now = carry
+        centre, back, scale = row
+        after = ((x - centre) * now - back * before) * scale
+        return (now, after), rows @ now
+
+    table = (alpha[:modes], off[:modes], 1.0 / off[1 : modes + 1])
+    start = (jnp.zeros_like(x), jnp.ones_like(x))
+    return jax.lax.scan(ahead, start, table)[1]
+
+
 @lru_cache(maxsize=256)
 def _graded_table(
     degree: int, exponent: float, panels: int, points: int

@@ -53,12 +53,12 @@ class Shift(eqx.Module):
     @property
     def kept(self) -> Float[Array, "*batch"]:
         """Share of the unit domain that holds the old past, 1 - d."""
-        return 1.0 - jnp.clip(self.amount, 0.0, 1.0)
+        return 1.0 - jnp.minimum(self.amount, 1.0)
 
     @property
     def new(self) -> Float[Array, "*batch"]:
         """Share of the unit domain created by the move, d."""
-        return jnp.clip(self.amount, 0.0, 1.0)
+        return jnp.minimum(self.amount, 1.0)
 
     def along(
         self, left: Float[Array, "*node"], right: Float[Array, "*node"]
