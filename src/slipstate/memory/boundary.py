@@ -64,7 +64,7 @@ class ProjectedBoundary(AbstractBoundary):
 
 
 class MeanCorrectedBoundary(AbstractBoundary):
-    """For `Fourier`: what leaves is twice the series at the edge minus the newest value.
+    """For `Fourier`: what leaves is twice the edge of the series minus the newest.
 
     The whole circle turns by d, after the estimated value of what leaves has been
     taken off: c+ = T(d) [c - q (2 p(0).c - u)] + int_new p u with q = int_0^d p. For

@@ -134,7 +134,8 @@ def generator(memory: LagMemory) -> tuple[np.ndarray, np.ndarray]:
             a, b = fout(n, corrected=corrected)
             return a / theta, b / theta
     raise MethodError(
-        f"No generator is known for {type(basis).__name__} with {type(clock).__name__}. "
+        f"No generator is known for {type(basis).__name__} with "
+        f"{type(clock).__name__}. "
         "Known: ExponentialClock with Legendre, Jacobi(N, 0, b) or Laguerre; "
         "WindowClock with Legendre or Fourier (odd N). `to_lti(memory, dt)` works for "
         "every time-invariant memory."

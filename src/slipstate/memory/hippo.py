@@ -174,7 +174,7 @@ def forward_euler(a: Matrix, b: Matrix, t: float, dt: float) -> tuple[Matrix, Ma
 
 
 def backward_euler(a: Matrix, b: Matrix, t: float, dt: float) -> tuple[Matrix, Matrix]:
-    """Step c' = (A c + B u) / t by backward Euler at the right end, as public code does.
+    """Step c' = (A c + B u) / t by backward Euler at the right end.
 
     Args:
         a: A.

@@ -9,7 +9,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from slipstate.ground.errors import InputError
 
@@ -30,8 +30,8 @@ class AbstractHold(eqx.Module):
 
     @abstractmethod
     def columns(
-        self, u: Float[Array, "time channel"]
-    ) -> Float[Array, "cell input channel"]:
+        self, u: Shaped[Array, "time channel"]
+    ) -> Shaped[Array, "cell input channel"]:
         """Return the samples that enter each cell."""
 
     @abstractmethod
@@ -57,8 +57,8 @@ class AbstractHold(eqx.Module):
         cells = edges.shape[0] - 1
         cell = jnp.clip(jnp.searchsorted(edges, times, side="left") - 1, 0, cells - 1)
         part = (times - edges[cell]) / (edges[cell + 1] - edges[cell])
-        weights = self.weights(part).astype(u.dtype)
-        value = jnp.sum(weights[:, :, None] * self.columns(u)[cell], axis=1)
+        weights = self.weights(part).astype(u.dtype)[:, :, None]
+        value = jnp.sum(weights * self.columns(u)[cell], axis=1)
         inside = (times >= edges[0]) & (times <= edges[-1])
         return jnp.where(inside[:, None], value, 0.0)
 
@@ -72,8 +72,8 @@ class AbstractCellHold(AbstractHold):
         return 1
 
     def columns(
-        self, u: Float[Array, "time channel"]
-    ) -> Float[Array, "cell input channel"]:
+        self, u: Shaped[Array, "time channel"]
+    ) -> Shaped[Array, "cell input channel"]:
         """Return each sample for its own cell."""
         return u[:, None, :]
 
@@ -157,8 +157,8 @@ class LinearHold(AbstractHold):
         return t
 
     def columns(
-        self, u: Float[Array, "time channel"]
-    ) -> Float[Array, "cell input channel"]:
+        self, u: Shaped[Array, "time channel"]
+    ) -> Shaped[Array, "cell input channel"]:
         """Return the samples at both ends of each cell."""
         return jnp.stack([u[:-1], u[1:]], axis=1)
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from slipstate.ground.quadrature import gauss_jacobi
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
+from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
 from slipstate.memory.basis.unit import uniform_created, uniform_remembered
 from slipstate.memory.clock.lag import Dilation, Lag, Shift
 
@@ -37,12 +37,13 @@ class Fourier(AbstractBasis):
     def fill(self, lag: Lag) -> Float[Array, "*batch mode"]:
         """Integrate over [1 - rho, 1] in closed form."""
         rho = lag.new
-        half = jnp.pi * constant(self._frequencies(), rho) * rho[..., None]
+        angle = rho[..., None]
+        half = jnp.pi * last_axis(self._frequencies(), angle) * angle
         # sin(2x)/(2x) and -sin(x)^2/x, both times rho; sinc(x/pi) = sin(x)/x
         even = jnp.sinc(2.0 * half / jnp.pi)
         odd = -jnp.sin(half) * jnp.sinc(half / jnp.pi)
         one = jnp.ones((*rho.shape, 1), rho.dtype)
-        return self._interleave(one, even, odd) * rho[..., None]
+        return self._interleave(one, even, odd) * angle
 
     def mass(self, lag: Lag) -> Float[Array, "*batch"]:
         """Return rho, the measure being uniform."""
@@ -98,13 +99,14 @@ class Fourier(AbstractBasis):
         angle = 2.0 * jnp.pi * constant(self._frequencies(), amount) * amount
         cosine, sine = jnp.cos(angle), jnp.sin(angle)
         one = jnp.ones((1,), amount.dtype)
-        matrix = jnp.diag(self._interleave(one, cosine, cosine) / self._norms(amount))
+        matrix = jnp.diag(self._interleave(one, cosine, cosine) / self._norms(one))
         ups = jnp.stack([sine, jnp.zeros_like(sine)], -1).reshape(-1)[: self.modes - 2]
         return matrix + _off(ups, 1) - _off(ups, -1)
 
     def _near(self, age: Float[Array, "*batch"]) -> Float[Array, "*batch mode"]:
         """Evaluate by the distance 1 - z from the newest end."""
-        angle = 2.0 * jnp.pi * constant(self._frequencies(), age) * age[..., None]
+        turns = age[..., None]
+        angle = 2.0 * jnp.pi * last_axis(self._frequencies(), turns) * turns
         one = jnp.ones((*age.shape, 1), age.dtype)
         return self._interleave(one, jnp.cos(angle), -jnp.sin(angle))
 
@@ -115,7 +117,7 @@ class Fourier(AbstractBasis):
         """Return 1, sqrt2, sqrt2, ..."""
         norms = np.full(self.modes, np.sqrt(2.0))
         norms[0] = 1.0
-        return constant(norms, like)
+        return last_axis(norms, like)
 
     def _interleave(self, first: Array, even: Array, odd: Array) -> Array:
         """Order the functions as constant, cosine, sine, cosine, ..., normalised."""

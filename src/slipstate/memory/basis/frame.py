@@ -107,7 +107,7 @@ class Frame(AbstractPanelBasis):
 
     @property
     def condition(self) -> float:
-        """Condition number of the Gram matrix; above 1 / cutoff the frame is redundant."""
+        """Condition number of the Gram matrix; above 1 / cutoff: redundant."""
         return float(np.linalg.cond(self._measured()[1]))
 
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from slipstate.ground.quadrature import (
     laguerre_recurrence,
     panel_rule,
 )
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
+from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
 from slipstate.memory.basis.recurrence import recur
 from slipstate.memory.clock.lag import Dilation, Lag
 
@@ -73,7 +73,7 @@ class Laguerre(AbstractHalfLineBasis):
         inner = recur(family, n - 1, age)
         factor = jnp.where(alive, age * jnp.exp(-age), 0.0)[..., None]
         return jnp.concatenate(
-            [share, factor * inner * constant(1 / np.sqrt(k[1:]), age)], axis=-1
+            [share, factor * inner * last_axis(1 / np.sqrt(k[1:]), inner)], axis=-1
         )
 
     def answer(

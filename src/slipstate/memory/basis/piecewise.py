@@ -18,7 +18,7 @@ from scipy.linalg import solve_triangular
 from slipstate.ground.errors import InputError
 from slipstate.ground.quadrature import gauss_jacobi, panel_rule
 from slipstate.memory.basis.halfline import batched_fill
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
+from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
 from slipstate.memory.basis.unit import panel_created, panel_remembered
 from slipstate.memory.clock.lag import Dilation, Lag
 
@@ -89,13 +89,13 @@ class PiecewiseConstant(AbstractPanelBasis):
     def values(self, z: Float[Array, "*batch"]) -> Float[Array, "*batch mode"]:
         """Return sqrt(N) in the bin that holds z."""
         k = jnp.clip(jnp.floor(z * self.modes), 0, self.modes - 1)[..., None]
-        hit = k == constant(np.arange(self.modes), z)
+        hit = k == last_axis(np.arange(self.modes), k)
         return jnp.where(hit, jnp.asarray(np.sqrt(self.modes), z.dtype), 0.0)
 
     def fill(self, lag: Lag) -> Float[Array, "*batch mode"]:
         """Return the overlaps of [r, 1] with the bins."""
         rho, n = lag.new[..., None], self.modes
-        older = constant(np.arange(n)[::-1] / n, rho)
+        older = last_axis(np.arange(n)[::-1] / n, rho)
         return jnp.clip(rho - older, 0.0, 1.0 / n) * np.sqrt(n)
 
     def matrix(self, lag: Lag) -> Float[Array, "mode mode"]:
@@ -198,16 +198,17 @@ class BSpline(AbstractPanelBasis):
     def values(self, z: Float[Array, "*batch"]) -> Float[Array, "*batch mode"]:
         """Evaluate the orthonormal combinations at z in [0, 1]."""
         full = np.pad(self.knots(), self.degree, mode="edge")
-        t, d = constant(full, z), self.degree
+        z, d = z[..., None], self.degree
+        t = last_axis(full, z)
         spans = self.modes - d
-        span = jnp.clip(jnp.floor(z * spans), 0, spans - 1)[..., None]
-        row = (span + d == constant(np.arange(full.size - 1), z)).astype(z.dtype)
+        span = jnp.clip(jnp.floor(z * spans), 0, spans - 1)
+        row = (span + d == last_axis(np.arange(full.size - 1), z)).astype(z.dtype)
         for k in range(1, d + 1):  # Cox and de Boor; 0/0 at repeated knots counts as 0
             rise, drop = full[k:-1] - full[: -k - 1], full[k + 1 :] - full[1:-k]
-            up = constant(np.divide(1.0, rise, where=rise > 0, out=0 * rise), z)
-            down = constant(np.divide(1.0, drop, where=drop > 0, out=0 * drop), z)
-            left = (z[..., None] - t[: -k - 1]) * up * row[..., :-1]
-            right = (t[k + 1 :] - z[..., None]) * down * row[..., 1:]
+            up = last_axis(np.divide(1.0, rise, where=rise > 0, out=0 * rise), z)
+            down = last_axis(np.divide(1.0, drop, where=drop > 0, out=0 * drop), z)
+            left = (z - t[..., : -k - 1]) * up * row[..., :-1]
+            right = (t[..., k + 1 :] - z) * down * row[..., 1:]
             row = left + right
         return row @ constant(_spline_transform(self.modes, d)[0], z).T
 

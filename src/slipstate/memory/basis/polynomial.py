@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from slipstate.ground.errors import InputError
 from slipstate.ground.quadrature import gauss_jacobi, jacobi_recurrence
 from slipstate.memory.basis.dilation import dilation_matrix
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant
+from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
 from slipstate.memory.basis.recurrence import graded_rule, recur, recur_dot
 from slipstate.memory.basis.unit import split_remembered, uniform_created
 from slipstate.memory.clock.lag import Dilation, Lag
@@ -51,7 +51,7 @@ class AbstractJacobiBasis(AbstractBasis):
         if n == 1:
             return share
         inner = recur(jacobi_recurrence(n, self.a + 1, self.b + 1), n - 1, lag.kept)
-        rest = inner * self._edge(lag)[..., None] * constant(self._scale(), inner)
+        rest = inner * self._edge(lag)[..., None] * last_axis(self._scale(), inner)
         return jnp.concatenate([share, rest], axis=-1)
 
     def answer(

@@ -111,3 +111,9 @@ def check_modes(modes: int) -> None:
 def constant(table: object, like: Array) -> Array:
     """Bring a host table to the device in the precision of `like`."""
     return jnp.asarray(table, like.dtype)
+
+
+def last_axis(table: object, like: Array) -> Array:
+    """Bring a host vector to the device as the last axis of something like `like`."""
+    vector = constant(table, like)
+    return vector.reshape((1,) * (like.ndim - 1) + (-1,))

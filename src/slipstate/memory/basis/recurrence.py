@@ -75,7 +75,7 @@ def recur_dot(
 def _graded_table(
     degree: int, exponent: float, panels: int, points: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return host tables of `graded_rule`: the near panel, and (panel, node, weight)."""
+    """Return host tables of `graded_rule`: near panel, then (panel, node, weight)."""
     near = gauss_jacobi(degree // 2 + 18, 0.0, exponent)
     index, nodes, weights = [], [], []
     for k in range(panels + 1):

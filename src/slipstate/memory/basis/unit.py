@@ -101,5 +101,5 @@ def _on_panels(
     edges: Float[Array, " edge"], rule: Rule
 ) -> tuple[Float[Array, " node"], Float[Array, " node"]]:
     width = jnp.diff(edges)[:, None]
-    nodes = edges[:-1, None] + width * constant(rule.nodes, edges)
-    return nodes.ravel(), (width * constant(rule.weights, edges)).ravel()
+    nodes = edges[:-1, None] + width * constant(rule.nodes, edges)[None]
+    return nodes.ravel(), (width * constant(rule.weights, edges)[None]).ravel()

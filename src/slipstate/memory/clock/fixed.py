@@ -38,7 +38,7 @@ class ScaleClock(AbstractClock):
 
     start: Float[Array, ""] = eqx.field(converter=real, default=0.0)
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by (t0 - start) / (t1 - start)."""
         return Dilation(log_quotient(t0 - self.start, t1 - t0, t1 - self.start))
 
@@ -73,7 +73,7 @@ class ExponentialClock(AbstractClock):
     def __check_init__(self):
         check_positive("tau", self.tau, ", in the unit of time")
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by exp(-(t1 - t0) / tau)."""
         return Dilation(-(t1 - t0) / self.tau)
 
@@ -108,7 +108,7 @@ class PowerClock(AbstractClock):
     def __check_init__(self):
         check_positive("power", self.power, "")
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by (t0 / t1)^g."""
         plain = log_quotient(t0 - self.start, t1 - t0, t1 - self.start)
         return Dilation(self.power * plain)
@@ -145,7 +145,7 @@ class LogClock(AbstractClock):
     def __check_init__(self):
         check_positive("knee", self.knee, ", in the unit of time")
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by W(t0) / W(t1)."""
         # W(t1) - W(t0) = ln(1 + (t1-t0) / (knee + t0)), without cancellation
         gained = jnp.log1p((t1 - t0) / (self.knee + t0 - self.start))
@@ -185,7 +185,7 @@ class WindowClock(AbstractClock):
     def __check_init__(self):
         check_positive("theta", self.theta, ", in the unit of time")
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the shift by (t1 - t0) / theta."""
         return Shift((t1 - t0) / self.theta)
 

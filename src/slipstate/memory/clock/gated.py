@@ -86,7 +86,7 @@ class GatedClock(AbstractClock):
             [jnp.zeros((1,), jnp.int32), jnp.cumsum((~finite).astype(jnp.int32))]
         )
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the product of the ratios between t0 and t1."""
         cell1, part1 = self._place(t1)
         cell0, part0 = self._place(t0)

@@ -85,7 +85,7 @@ class MonotoneClock(AbstractClock):
     warp: Callable[[Array], Array]
     start: Float[Array, ""] = eqx.field(converter=real, default=0.0)
 
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by the quotient of the warped times."""
         oldest, before, now = self.warp(self.start), self.warp(t0), self.warp(t1)
         return Dilation(log_quotient(before - oldest, now - before, now - oldest))

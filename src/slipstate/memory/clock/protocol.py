@@ -21,7 +21,7 @@ class AbstractClock(eqx.Module):
     """A rule that warps time; its parameters are arrays, so they can be learned."""
 
     @abstractmethod
-    def lag(self, t0: Float[Array, "*batch"], t1: Float[Array, "*batch"]) -> Lag:
+    def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the move of *now* between t0 <= t1; no move where t0 = t1."""
 
     @abstractmethod
@@ -51,9 +51,9 @@ def is_traced(value: object) -> bool:
 
 
 def log_quotient(
-    before: Float[Array, "*batch"],
-    step: Float[Array, "*batch"],
-    now: Float[Array, "*batch"],
+    before: Float[Array, "*#batch"],
+    step: Float[Array, "*#batch"],
+    now: Float[Array, "*#batch"],
 ) -> Float[Array, "*batch"]:
     """Return ln(before / now), accurate for tiny steps and for nearly full ones.
 
