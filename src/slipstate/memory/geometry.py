@@ -106,13 +106,16 @@ class Geometry(eqx.Module):
         step, residual = self.parts(state.time, t1) if parts is None else parts
         c = step.apply(state.coefficients, u)
         keep = jnp.where(jnp.isfinite(step.keep), step.keep, 0.0)
-        energy = keep * state.energy + jnp.sum(u * (step.energy @ u), axis=0)
+        made = jnp.sum(u * (step.energy @ u), axis=0)
         losses = state.losses
         if residual is not None:
             lost = residual.loss(state.coefficients, u, c)
             losses = self._age(losses, state.time, t1, step.keep)
             losses = losses.at[0].add(lost)
-            energy = jnp.where(jnp.isfinite(step.keep), energy, jnp.inf)
+            # `keep` speaks of the majorant measure, so the new cell must too
+            made = jnp.sum((residual.hold @ u) ** 2, axis=0)
+        energy = keep * state.energy + made
+        energy = jnp.where(jnp.isfinite(step.keep), energy, jnp.inf)
         return eqx.tree_at(
             lambda s: (s.coefficients, s.energy, s.losses), state, (c, energy, losses)
         )
@@ -125,10 +128,11 @@ class Geometry(eqx.Module):
         keep: Float[Array, ""],
     ) -> Float[Array, "bin channel"]:
         """Let old losses shrink with the past, or fall out of the window with it."""
-        if isinstance(self.clock, WindowClock) and BINS > 1:
+        if isinstance(self.clock, WindowClock):
             ticks = (BINS - 1) / self.clock.theta
             shift = jnp.floor(t1 * ticks) - jnp.floor(t0 * ticks)
-            source = jnp.arange(BINS) - jnp.clip(shift, 0, BINS).astype(jnp.int32)
+            places = jnp.arange(BINS, dtype=jnp.int32)
+            source = places - jnp.minimum(shift, BINS).astype(jnp.int32)
             aged = losses[jnp.maximum(source, 0)]
             losses = jnp.where((source >= 0)[:, None], aged, 0.0)
         finite = jnp.isfinite(keep)

@@ -6,7 +6,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from slipstate.ground.quadrature import gauss_jacobi
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
+from slipstate.memory.basis.protocol import (
+    AbstractBasis,
+    check_modes,
+    constant,
+    last_axis,
+)
 from slipstate.memory.basis.unit import uniform_created, uniform_remembered
 from slipstate.memory.clock.lag import Dilation, Lag, Shift
 

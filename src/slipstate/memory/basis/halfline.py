@@ -19,7 +19,12 @@ from slipstate.ground.quadrature import (
     laguerre_recurrence,
     panel_rule,
 )
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
+from slipstate.memory.basis.protocol import (
+    AbstractBasis,
+    check_modes,
+    constant,
+    last_axis,
+)
 from slipstate.memory.basis.recurrence import recur
 from slipstate.memory.clock.lag import Dilation, Lag
 

@@ -18,7 +18,12 @@ from scipy.linalg import solve_triangular
 from slipstate.ground.errors import InputError
 from slipstate.ground.quadrature import gauss_jacobi, panel_rule
 from slipstate.memory.basis.halfline import batched_fill
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
+from slipstate.memory.basis.protocol import (
+    AbstractBasis,
+    check_modes,
+    constant,
+    last_axis,
+)
 from slipstate.memory.basis.unit import panel_created, panel_remembered
 from slipstate.memory.clock.lag import Dilation, Lag
 

@@ -15,7 +15,12 @@ from jaxtyping import Array, Float
 from slipstate.ground.errors import InputError
 from slipstate.ground.quadrature import gauss_jacobi, jacobi_recurrence
 from slipstate.memory.basis.dilation import dilation_matrix
-from slipstate.memory.basis.protocol import AbstractBasis, check_modes, constant, last_axis
+from slipstate.memory.basis.protocol import (
+    AbstractBasis,
+    check_modes,
+    constant,
+    last_axis,
+)
 from slipstate.memory.basis.recurrence import graded_rule, recur, recur_dot
 from slipstate.memory.basis.unit import split_remembered, uniform_created
 from slipstate.memory.clock.lag import Dilation, Lag

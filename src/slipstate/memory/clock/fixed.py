@@ -111,7 +111,10 @@ class PowerClock(AbstractClock):
     def lag(self, t0: Float[Array, "*#batch"], t1: Float[Array, "*#batch"]) -> Lag:
         """Return the dilation by (t0 / t1)^g."""
         plain = log_quotient(t0 - self.start, t1 - t0, t1 - self.start)
-        return Dilation(self.power * plain)
+        # 0 * inf in the derivative with respect to the power must not spread
+        begun = jnp.isfinite(plain)
+        scaled = self.power * jnp.where(begun, plain, 0.0)
+        return Dilation(jnp.where(begun, scaled, -jnp.inf))
 
     def fraction(
         self, lag: Lag, t0: Float[Array, ""], t1: Float[Array, ""]
