@@ -93,6 +93,7 @@ def test_states_at_any_time_equal_a_sequence_that_ends_there(memory):
         assert np.allclose(c, short.last.coefficients, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_long_chunks_equal_dense_steps():
     """Several chunks, an odd length, a stepped head: against a plain NumPy loop."""
     u = RNG.standard_normal((2500, 1))
@@ -177,7 +178,7 @@ def test_derivative_in_the_log_ratio_is_the_generator_times_a(b):
 
 def test_matrix_free_step_equals_the_matrix_and_differentiates():
     c = RNG.standard_normal((64, 3))
-    for k in (64, 1000, 10**5):
+    for k in (256, 1000, 10**5):
         log_r = jnp.log1p(-1.0 / (k + 1.0))
         terms = taylor_terms(64, float(log_r))
         fast = apply_dilation(log_r, jnp.asarray(c), terms)
@@ -247,12 +248,14 @@ def test_covariance_equals_the_sum_over_sample_answers(memory):
     answers = jax.jacrev(lambda u: memory.scan(u[:, None]).last.coefficients[:, 0])(
         jnp.zeros(n)
     )
+    answers = np.asarray(answers)
     direct = (answers * sigma**2) @ answers.T
     cov = memory.covariance(sigma)
     assert np.allclose(cov, direct, atol=1e-12)
     state = memory.scan(np.zeros((n, 1))).last
     sd = memory.reconstruct_sd(cov, state, [10.0, 12.5])
-    p = memory.basis.at(memory.clock.lag(jnp.asarray([10.0, 12.5]), state.time))
+    lag = memory.clock.lag(jnp.asarray([10.0, 12.5]), state.time)
+    p = np.asarray(memory.basis.at(lag))
     assert np.allclose(sd**2, np.diag(p @ direct @ p.T), atol=1e-12)
 
 
@@ -317,7 +320,7 @@ SIGNAL = np.ones((5, 1))
         (lambda: LEGS.step(LEGS.init(2), [1.0], 1.0), "`u`"),
         (lambda: LEGS.step(LEGS.init(1, time=3.0), [1.0], 1.0), "`t1`"),
         (lambda: LEGS.init(0), "`channels`"),
-        (lambda: LagMemory(Legendre(4), LinearHold()), "`clock`"),
+        (lambda: LagMemory(Legendre(4), LinearHold()), "clock"),
         (lambda: LagMemory(Laguerre(4), WindowClock(1.0)), "`clock` WindowClock"),
         (
             lambda: LagMemory(Legendre(4), ScaleClock(), LinearHold()).scan(

@@ -244,9 +244,9 @@ def test_certificate_is_exact_for_closed_memories(basis, clock, hold):
 def _refined_error(memory, state, edges, u):
     """Root mean square error by quadrature, with panels that shrink to the origin."""
     if np.isfinite(memory.clock.origin()):
-        first = np.concatenate([[0.0], np.geomspace(1e-90, 1.0, 180)])
+        first = np.concatenate([[0.0], np.geomspace(1e-160, 1.0, 400)])
     else:  # the past before the first sample counts too: there the signal is zero
-        first = np.concatenate([np.linspace(-900.0, 0.0, 300), [1.0]])
+        first = np.concatenate([np.linspace(-3600.0, 0.0, 1200), [1.0]])
     ticks = np.concatenate([first, edges[2:]])
     lengths = np.diff(ticks)[:, None]
     times = jnp.asarray((ticks[:-1, None] + lengths * NODES).ravel())

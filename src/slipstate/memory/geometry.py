@@ -78,7 +78,8 @@ class Geometry(eqx.Module):
         Returns:
             The state at t1.
         """
-        u = jnp.where(valid, columns, 0.0)
+        columns = columns.astype(state.energy.dtype)
+        u = jnp.where(valid[None], columns, 0.0)
         # an empty cell is stepped too, but over a harmless unit of time, and dropped
         passes = t1 > state.time
         if self.buffered:

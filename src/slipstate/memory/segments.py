@@ -147,7 +147,7 @@ class SegmentedMemory(eqx.Module):
         """
         sample, seen = check_sample(u, None, state.running)
         end = check_interval(state.running.time, t, -jnp.inf)[1]
-        moved, cut, _ = _step(self, state, sample.astype(end.dtype), seen, end)
+        moved, cut, _ = _step_once(self, state, sample.astype(end.dtype), seen, end)
         return moved, cut
 
     def scan(self, u: Any, t: Any = None) -> SegmentedStates:
@@ -333,6 +333,9 @@ def _step(
     return jax.lax.cond(cut, freeze, go_on, None), cut, error
 
 
+_step_once = eqx.filter_jit(_step)
+
+
 @eqx.filter_jit
 def _scan(
     memory: SegmentedMemory, state: SegmentedState, u: Array, right: Array
@@ -351,7 +354,8 @@ def _scan(
 def _reconstruct(memory: SegmentedMemory, state: SegmentedState, times: Array) -> Array:
     frozen, running = state.frozen, state.running
     basis = memory.memory.basis
-    used = jnp.arange(frozen.starts.shape[0]) < frozen.count
+    places = jnp.arange(frozen.starts.shape[0], dtype=frozen.count.dtype)
+    used = places < frozen.count
     starts = jnp.append(jnp.where(used, frozen.starts, jnp.inf), state.start)
     ends = jnp.append(frozen.ends, running.time)
     coefficients = jnp.concatenate([frozen.coefficients, running.coefficients[None]])

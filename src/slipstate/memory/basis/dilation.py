@@ -117,7 +117,8 @@ def apply_dilation(
     """Return r^{A_LegS} c without any matrix, by a Taylor series of O(N) products.
 
     Args:
-        log_ratio: ln r <= 0, small against 1/N: see `taylor_terms`.
+        log_ratio: ln r <= 0 with |ln r| N^2 below about 20; the terms alternate, so
+            beyond that digits are lost (use `dilation_matrix`).
         c: Coefficients, the mode first.
         terms: Number of terms of the series.
 
