@@ -1,9 +1,9 @@
 """A learned clock: a signal with two time scales and twenty numbers to hold it.
 
-The signal is a chirp that runs slowly for three quarters of the record and fast
-for the rest. A uniform clock wastes its modes on the slow part; gradient descent on the positive
-rate of a `RateWarp`, through the closed form of the whole sequence, gives the fast
-part the room it needs. Each clock is judged by the error over time, not by its own
+The signal is a chirp that runs slowly for three quarters of the record and fast for
+the rest. A uniform clock wastes its modes on the slow part; gradient descent on the
+positive rate of a `RateWarp`, through the closed form of the whole sequence, gives the
+fast part the room it needs. Each clock is judged by the error over time, not by its own
 measure.
 """
 

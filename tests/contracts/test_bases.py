@@ -142,7 +142,7 @@ def test_bases_differentiate_and_batch(basis):
     ("make", "argument"),
     [
         (lambda: Legendre(0), "modes"),
-        (lambda: Legendre(2.5), "modes"),
+        (lambda: Legendre(2.5), "modes"),  # pyright: ignore
         (lambda: Haar(12), "modes"),
         (lambda: Jacobi(4, -1.0, 0.0), "`a`"),
         (lambda: Jacobi(4, 0.0, -2.0), "`b`"),

@@ -320,7 +320,7 @@ SIGNAL = np.ones((5, 1))
         (lambda: LEGS.step(LEGS.init(2), [1.0], 1.0), "`u`"),
         (lambda: LEGS.step(LEGS.init(1, time=3.0), [1.0], 1.0), "`t1`"),
         (lambda: LEGS.init(0), "`channels`"),
-        (lambda: LagMemory(Legendre(4), LinearHold()), "clock"),
+        (lambda: LagMemory(Legendre(4), LinearHold()), "clock"),  # pyright: ignore
         (lambda: LagMemory(Laguerre(4), WindowClock(1.0)), "`clock` WindowClock"),
         (
             lambda: LagMemory(Legendre(4), ScaleClock(), LinearHold()).scan(

@@ -27,6 +27,7 @@ from slipstate.memory import (
     MonotoneClock,
     PiecewiseConstant,
     PowerClock,
+    ProjectedBoundary,
     RateWarp,
     ScaleClock,
     WindowClock,
@@ -156,9 +157,9 @@ def test_sliding_generator_is_legt_and_the_lmu(modes):
 
 
 def test_fourier_generators_are_the_small_step_limits():
-    for boundary, corrected in ((None, False), (MeanCorrectedBoundary(), True)):
-        rest = () if boundary is None else (CellHold(), boundary)
-        memory = LagMemory(Fourier(9), WindowClock(1.0), *rest)
+    pairs = ((ProjectedBoundary(), False), (MeanCorrectedBoundary(), True))
+    for boundary, corrected in pairs:
+        memory = LagMemory(Fourier(9), WindowClock(1.0), CellHold(), boundary)
         step = memory.transition(0.0, 1e-7)
         a, b = hippo.fout(9, corrected=corrected)
         assert np.allclose((step.A - np.eye(9)) / 1e-7, a, atol=2e-4)

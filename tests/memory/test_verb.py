@@ -56,7 +56,7 @@ def test_certificate_and_measurement_agree_and_a_picture_is_drawn(record, capsys
 
 
 def test_what_is_missing_is_named(record, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="`column`.*east, north"):
+    with pytest.raises(InputError, match=r"`column`.*east, north"):
         memory(record, column="up")
     with pytest.raises(InputError, match="`data`"):
         memory(tmp_path / "nothing.csv")

@@ -77,6 +77,15 @@ def memory(
 
     Samples are joined by straight lines, so gaps are bridged. The error is stated by
     the memory itself (its certificate, without the data) and measured on the data.
+
+    Args:
+        data: A record, or a MiniSEED waveform (needs the extra `seismic`).
+        basis: Functions of the past.
+        modes: Number of functions.
+        clock: How old the past looks.
+        column: Component or channel; the first if None.
+        length: tau, knee or window [days; s for waveforms], or the power.
+        plot: Where to draw a picture.
     """
     try:
         prepare_process()

@@ -139,9 +139,8 @@ def gauss_rule(recurrence: Recurrence, n: int) -> Rule:
     Returns:
         The rule; its weights sum to one.
     """
-    nodes = eigh_tridiagonal(
-        recurrence.alpha[:n], recurrence.off[1:n], eigvals_only=True
-    )
+    diagonal, off = recurrence.alpha[:n], recurrence.off[1:n]
+    nodes = np.asarray(eigh_tridiagonal(diagonal, off, eigvals_only=True))
     return Rule(nodes, 1.0 / np.sum(evaluate(recurrence, n, nodes) ** 2, axis=0))
 
 

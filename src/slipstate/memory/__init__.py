@@ -60,12 +60,11 @@ from slipstate.memory.hold import (
 )
 from slipstate.memory.lag import Transition
 from slipstate.memory.online import LagMemory
+from slipstate.memory.pieces import Segments, merge_segments
 from slipstate.memory.segments import (
     SegmentedMemory,
     SegmentedState,
     SegmentedStates,
-    Segments,
-    merge_segments,
 )
 from slipstate.memory.state import MemoryState
 from slipstate.memory.states import MemoryStates

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,10 +12,19 @@ from slipstate.memory.basis import AbstractBasis, AbstractHalfLineBasis
 from slipstate.memory.boundary import AbstractBoundary, ProjectedBoundary
 from slipstate.memory.certificate import safe_root, state_error
 from slipstate.memory.clock import AbstractClock, WindowClock
+from slipstate.memory.compiled import (
+    begin_line,
+    demote,
+    promote,
+    reconstruct_at,
+    step_between,
+    step_once,
+    sum_jumps,
+    transition_between,
+)
 from slipstate.memory.geometry import Geometry
 from slipstate.memory.hold import AbstractHold, CellHold
 from slipstate.memory.inputs import (
-    Samples,
     check_interval,
     check_sample,
     check_signal,
@@ -24,8 +32,8 @@ from slipstate.memory.inputs import (
     working,
 )
 from slipstate.memory.lag import Transition
-from slipstate.memory.plan import make_plan, pad
-from slipstate.memory.sequence import Cells, run_cells
+from slipstate.memory.plan import cell_edges, cut_cells, make_plan, pad
+from slipstate.memory.sequence import run_cells
 from slipstate.memory.state import MemoryState, empty_state
 from slipstate.memory.states import MemoryStates
 from slipstate.memory.uncertainty import propagate_covariance
@@ -109,7 +117,7 @@ class LagMemory(eqx.Module):
                 "BufferedBoundary also uses stored samples. Use ProjectedBoundary."
             )
         start, end = check_interval(t0, t1, self.clock.origin())
-        return _transition(self.geometry, start, end)
+        return transition_between(self.geometry, start, end)
 
     def init(
         self, channels: int = 1, *, time: ScalarLike | None = None, dtype: Any = None
@@ -156,7 +164,7 @@ class LagMemory(eqx.Module):
         """
         sample, seen = check_sample(u, mask, state)
         end = check_interval(state.time, t, -jnp.inf)[1]
-        return _step(self.geometry, state, sample, seen, end)
+        return step_once(self.geometry, state, sample, seen, end)
 
     def scan(
         self,
@@ -186,7 +194,7 @@ class LagMemory(eqx.Module):
                 increase, lie before the origin of the clock or are of wrong number.
         """
         samples = check_signal(u, mask)
-        edges, cells = self._cells(samples, t)
+        edges, cells = cut_cells(self.geometry, samples, t)
         if state is None:
             state = self.init(
                 samples.values.shape[1], time=edges[0], dtype=samples.values.dtype
@@ -200,13 +208,13 @@ class LagMemory(eqx.Module):
         padded = pad(cells, plan.chunk)
         dtype = state.coefficients.dtype
         if self.hold.inputs == 2:
-            state = _begin(state, samples)
-        starts, last = run_cells(self.geometry, _promote(state), padded, plan)
+            state = begin_line(state, samples)
+        starts, last = run_cells(self.geometry, promote(state), padded, plan)
         return MemoryStates(
             geometry=self.geometry,
             cells=padded,
             starts=starts,
-            last=_demote(last, dtype, samples.seen[-1]),
+            last=demote(last, dtype, samples.seen[-1]),
             plan=plan,
             count=cells.valid.shape[0],
         )
@@ -238,12 +246,12 @@ class LagMemory(eqx.Module):
                 f"{type(self.clock).__name__} is not. Use `scan(u, t).coefficients`."
             )
         samples = check_signal(u, mask)
-        edges, cells = self._cells(samples, t)
+        edges, cells = cut_cells(self.geometry, samples, t)
         ticks = check_times(times, edges[0], edges[-1])
         if self.hold.inputs == 1:
-            return _states_at(self.geometry, cells, ticks).astype(samples.values.dtype)
+            return sum_jumps(self.geometry, cells, ticks).astype(samples.values.dtype)
         states = self.scan(u, t, mask=mask)
-        return _between(self.geometry, states, ticks).astype(samples.values.dtype)
+        return step_between(self.geometry, states, ticks).astype(samples.values.dtype)
 
     def reconstruct(
         self, state: MemoryState, times: Any
@@ -258,7 +266,7 @@ class LagMemory(eqx.Module):
             The reconstruction; NaN outside what the memory describes (after the time
             of the state, before the origin of the clock, or outside the window).
         """
-        return _reconstruct(self.geometry, state, working(times))
+        return reconstruct_at(self.geometry, state, working(times))
 
     def error(self, state: MemoryState) -> Float[Array, " channel"]:
         """Return the certificate: the L2 error of the reconstruction, per channel.
@@ -290,7 +298,7 @@ class LagMemory(eqx.Module):
             Covariance of the coefficients, one per channel if `sigma` has channels.
         """
         deviations = check_signal(sigma, None).values
-        edges = self._edges(deviations.shape[0], t)
+        edges = cell_edges(self.geometry, deviations.shape[0], t)
         covs = propagate_covariance(self.geometry, deviations, edges)
         return covs[0] if jnp.ndim(sigma) == 1 else covs
 
@@ -335,101 +343,3 @@ class LagMemory(eqx.Module):
         second = self.transition(start + dt, start + 2 * dt).A
         both = self.transition(start, start + 2 * dt).A
         return jnp.linalg.norm(second @ first - both) / jnp.linalg.norm(both)
-
-    def _edges(self, count: int, t: Any) -> Float[Array, " edge"]:
-        ticks = None if t is None else check_times(t, None, None)
-        edges = self.hold.cells(count, ticks)
-        return check_times(edges, self.clock.origin(), None, increasing=True)
-
-    def _cells(self, samples: Samples, t: Any) -> tuple[Array, Cells]:
-        """Cut a signal into cells."""
-        edges = self._edges(samples.values.shape[0], t)
-        columns = self.hold.columns(samples.values)
-        valid = jnp.all(self.hold.columns(samples.seen), axis=1)
-        return edges, Cells(columns, valid, edges)
-
-
-def _promote(state: MemoryState) -> MemoryState:
-    """Bring a state to the working precision, in which everything is summed."""
-    work = jnp.result_type(float)
-    floats = lambda x: x.astype(work) if eqx.is_inexact_array(x) else x
-    return jax.tree.map(floats, state)
-
-
-def _demote(state: MemoryState, dtype: Any, seen: Array) -> MemoryState:
-    """Bring a state back to the precision of the signal; times stay."""
-    floats = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x
-    time = state.time
-    state = eqx.tree_at(lambda s: s.seen, jax.tree.map(floats, state), seen)
-    return eqx.tree_at(lambda s: s.time, state, time)
-
-
-def _begin(state: MemoryState, samples: Samples) -> MemoryState:
-    """Let a linear hold start at its first sample."""
-    first = samples.values[0].astype(state.newest.dtype)
-    return eqx.tree_at(lambda s: (s.newest, s.seen), state, (first, samples.seen[0]))
-
-
-@eqx.filter_jit
-def _transition(geometry: Geometry, t0: Array, t1: Array) -> Transition:
-    return geometry.transition(t0, t1)
-
-
-@eqx.filter_jit
-def _step(
-    geometry: Geometry, state: MemoryState, sample: Array, seen: Array, t1: Array
-) -> MemoryState:
-    dtype = state.coefficients.dtype
-    state = _promote(state)
-    sample = sample.astype(state.newest.dtype)
-    columns, valid = sample[None], seen
-    if geometry.hold.inputs == 2:
-        columns, valid = jnp.stack([state.newest, sample]), seen & state.seen
-    return _demote(geometry.advance(state, columns, valid, t1), dtype, seen)
-
-
-@eqx.filter_jit
-def _reconstruct(geometry: Geometry, state: MemoryState, times: Array) -> Array:
-    clock = geometry.clock
-    c = state.coefficients
-    lag = clock.lag(jnp.minimum(times, state.time), state.time)
-    known = (times <= state.time) & (times >= clock.origin())
-    if geometry.windowed:
-        known &= lag.kept > 0.0
-    values = geometry.basis.at(lag).astype(c.dtype) @ c
-    return jnp.where(known[:, None], values, jnp.nan)
-
-
-@eqx.filter_jit
-def _states_at(geometry: Geometry, cells: Cells, times: Array) -> Array:
-    """Sum the answers to the jumps of a held signal that came before each time."""
-    work = jnp.result_type(float)
-    held = jnp.where(cells.valid[:, None], cells.columns, 0.0)[:, 0].astype(work)
-    jumps = jnp.diff(held, axis=0, prepend=jnp.zeros_like(held[:1]))
-    starts = cells.edges[:-1]
-
-    def one(time):
-        # a jump that has not happened yet has a lag of zero, and no answer
-        lag = geometry.clock.lag(jnp.minimum(starts, time), time)
-        return geometry.basis.fill(lag).T @ jumps
-
-    return jax.lax.map(one, times)
-
-
-@eqx.filter_jit
-def _between(geometry: Geometry, states: MemoryStates, times: Array) -> Array:
-    """Step a linear hold from the last sample before each time to that time."""
-    cells, before = states.cells, states.all()
-    edges, count = cells.edges, states.count
-
-    def one(time):
-        cell = jnp.clip(jnp.searchsorted(edges, time, side="left") - 1, 0, count - 1)
-        earlier = jax.tree.map(lambda x: x[jnp.maximum(cell - 1, 0)], before)
-        first = jax.tree.map(lambda x: x[0], states.starts)
-        start = jax.tree.map(lambda x, y: jnp.where(cell > 0, x, y), earlier, first)
-        left, right = cells.columns[cell].astype(start.energy.dtype)
-        part = (time - edges[cell]) / (edges[cell + 1] - edges[cell])
-        columns = jnp.stack([left, left + part * (right - left)])
-        return geometry.advance(start, columns, cells.valid[cell], time).coefficients
-
-    return jax.lax.map(one, times)

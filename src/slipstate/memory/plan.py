@@ -1,6 +1,7 @@
 """How a sequence is cut and treated, decided on the host where its times are known."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.memory.clock.protocol import is_traced
 from slipstate.memory.geometry import Geometry
+from slipstate.memory.inputs import Samples, check_times
 from slipstate.memory.sequence import Cells, Plan
 
 _CHUNK = 1024
@@ -16,6 +18,39 @@ _GROUP = 32
 # the direct form of a linear hold treats cells that add at most this share of W;
 # the smaller it is, the shorter the rule, but no more than _GROUP cells are stepped
 _SHARES = (1.0 / 32.0, 0.501)
+
+
+def cell_edges(geometry: Geometry, count: int, t: Any) -> Float[Array, " edge"]:
+    """Return the checked cell edges of `count` samples.
+
+    Args:
+        geometry: The memory.
+        count: Number of samples.
+        t: Times as the user gave them, or None.
+
+    Returns:
+        Increasing edges, not before the origin of the clock.
+    """
+    ticks = None if t is None else check_times(t, None, None)
+    edges = geometry.hold.cells(count, ticks)
+    return check_times(edges, geometry.clock.origin(), None, increasing=True)
+
+
+def cut_cells(geometry: Geometry, samples: Samples, t: Any) -> tuple[Array, Cells]:
+    """Cut a signal into cells.
+
+    Args:
+        geometry: The memory.
+        samples: The checked signal.
+        t: Times as the user gave them, or None.
+
+    Returns:
+        The edges, and the cells.
+    """
+    edges = cell_edges(geometry, samples.values.shape[0], t)
+    columns = geometry.hold.columns(samples.values)
+    valid = jnp.all(geometry.hold.columns(samples.seen), axis=1)
+    return edges, Cells(columns, valid, edges)
 
 
 def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:

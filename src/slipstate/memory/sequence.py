@@ -173,10 +173,11 @@ def _side_by_side(geometry: Geometry) -> int:
 def cut(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
     """Return columns, validity and right edges with a leading axis over chunks."""
     right = cells.edges[1:]
-    count = right.shape[0] // chunk
-    return tuple(
-        x.reshape((count, chunk, *x.shape[1:]))
-        for x in (cells.columns, cells.valid, right)
+    shape = (right.shape[0] // chunk, chunk)
+    return (
+        cells.columns.reshape((*shape, *cells.columns.shape[1:])),
+        cells.valid.reshape((*shape, *cells.valid.shape[1:])),
+        right.reshape(shape),
     )
 
 

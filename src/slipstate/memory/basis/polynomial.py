@@ -4,6 +4,7 @@ The measure is the probability c (1-z)^a z^b dz: `a` is the exponent at the newe
 `b` at the oldest. A pair with a dilating clock is closed exactly when a = 0.
 """
 
+from abc import abstractmethod
 from math import exp, lgamma
 
 import equinox as eqx
@@ -27,15 +28,17 @@ from slipstate.memory.clock.lag import Dilation, Lag
 
 
 class AbstractJacobiBasis(AbstractBasis):
-    """Polynomials orthonormal for c (1-z)^a z^b dz on [0, 1], newest at z = 1.
+    """Polynomials orthonormal for c (1-z)^a z^b dz on [0, 1], newest at z = 1."""
 
-    Attributes:
-        a: Exponent at the newest end.
-        b: Exponent at the oldest end.
-    """
+    @property
+    @abstractmethod
+    def a(self) -> float:
+        """Exponent at the newest end."""
 
-    a: eqx.AbstractVar[float]
-    b: eqx.AbstractVar[float]
+    @property
+    @abstractmethod
+    def b(self) -> float:
+        """Exponent at the oldest end."""
 
     def values(self, z: Float[Array, "*batch"]) -> Float[Array, "*batch mode"]:
         """Evaluate all polynomials at z in [0, 1]."""
