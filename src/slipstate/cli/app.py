@@ -4,8 +4,6 @@ Nothing heavy is imported here, so that `slipstate --help` answers at once; each
 imports what it needs when it is called.
 """
 
-import importlib
-import importlib.util
 from typing import Any
 
 import typer
@@ -13,6 +11,9 @@ from typer.core import TyperGroup
 
 from slipstate import __version__
 from slipstate.cli.doctor import doctor
+from slipstate.cli.memory import memory
+from slipstate.cli.simulate import app as simulate
+from slipstate.cli.watch import watch
 from slipstate.ground.errors import SlipstateError
 
 # One source line a paragraph: the help keeps line ends as they stand.
@@ -107,18 +108,10 @@ def options(
     """
 
 
-def _register() -> None:
-    """Add every verb there is."""
-    if importlib.util.find_spec("slipstate.cli.watch"):
-        verb = importlib.import_module("slipstate.cli.watch")
-        app.command(help=verb.HELP)(verb.watch)
-    if importlib.util.find_spec("slipstate.cli.simulate"):
-        simulate = importlib.import_module("slipstate.cli.simulate").app
-        app.add_typer(simulate, name="simulate")
-    app.command()(doctor)
-
-
-_register()
+app.command()(watch)
+app.command()(memory)
+app.add_typer(simulate, name="simulate")
+app.command()(doctor)
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from slipstate.ground.errors import InputError, PrecisionError
-from slipstate.ground.platform import prepare_process, require_float64
+from slipstate.cli.process import begin
+from slipstate.ground.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,10 +87,7 @@ def memory(
         length: tau, knee or window [days; s for waveforms], or the power.
         plot: Where to draw a picture.
     """
-    try:
-        prepare_process()
-    except PrecisionError:  # inside a program that has used jax already
-        require_float64("`slipstate memory`")
+    begin()
     series = read_column(data, column)
     chosen = build_memory(basis, clock, modes, length, float(series.times[-1]))
     report(chosen, series, plot)
