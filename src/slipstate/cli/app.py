@@ -4,6 +4,8 @@ Nothing heavy is imported here, so that `slipstate --help` answers at once; each
 imports what it needs when it is called.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -108,10 +110,14 @@ def options(
     """
 
 
-app.command()(watch)
-app.command()(memory)
+def _help(verb: Callable[..., None]) -> str:
+    """Return what a verb does; its arguments are taught one by one below it."""
+    return (inspect.getdoc(verb) or "").split("\nArgs:")[0]
+
+
+for verb in (watch, memory, doctor):
+    app.command(help=_help(verb))(verb)
 app.add_typer(simulate, name="simulate")
-app.command()(doctor)
 
 
 def main() -> None:
