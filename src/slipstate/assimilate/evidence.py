@@ -51,8 +51,8 @@ def network_log_likelihoods(
         mean, cov = mix_moments(mixing, mean, cov)
         mean = jnp.einsum("scnm,scjm->scjn", model.F, mean) + offset
         cov = jnp.einsum("scnk,scjkl,scml->scjnm", model.F, cov, model.F) + noise_cov
-        kicked = kick[:, None, None, None, None] * model.kick_cov[:, :, None]
-        cov = cov + kicked
+        kicked = kick[:, None, None, None, None]
+        cov = cov + jnp.where(kicked, model.kick_cov[:, :, None], 0.0)
         seen = mask[..., None]
         error = jnp.where(seen, y[..., None] - mean @ model.h, 0.0)
         noise = (model.noise_scale * scale)[..., None] ** 2
