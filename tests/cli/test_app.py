@@ -129,7 +129,8 @@ def test_the_unexpected_keeps_its_traceback():
 
 
 SCRIPT = """
-import sys, time, typer
+import signal, sys, time, typer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from slipstate.cli.app import Verbs
 app = typer.Typer(cls=Verbs, pretty_exceptions_enable=False)
 @app.command()

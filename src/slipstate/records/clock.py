@@ -33,7 +33,8 @@ def decimal_years(blame: Blame, years: np.ndarray) -> np.ndarray:
     whole = np.floor(years)
     start = (whole.astype(np.int64) - 1970).astype("datetime64[Y]")
     first = start.astype("datetime64[ms]").astype(np.int64)
-    length = (start + np.timedelta64(1, "Y")).astype("datetime64[ms]").astype(np.int64) - first
+    after = (start + np.timedelta64(1, "Y")).astype("datetime64[ms]")
+    length = after.astype(np.int64) - first
     offset = np.round((years - whole) * length).astype(np.int64)
     time = (first + offset).astype("datetime64[ms]").astype("datetime64[ns]")
     require_increasing(blame, time, years)
