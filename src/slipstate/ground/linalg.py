@@ -68,7 +68,7 @@ def psd_factor(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
         L = U sqrt(max(lambda, 0)); not triangular.
     """
     values, vectors = jnp.linalg.eigh(symmetric(matrix))
-    return vectors * jnp.sqrt(jnp.maximum(values, 0.0))
+    return vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]
 
 
 def psd_solve(
