@@ -95,10 +95,13 @@ class Trajectory(AbstractLinearTransition):
         season = random_walk_variance(_SEASON_WALK, dt)
         var = jnp.zeros(len(TERMS))
         var = var.at[LEVEL].set(random_walk_variance(self.walk, dt))
-        var = var.at[RATE].set(random_walk_variance(_RATE_WALK, dt))
         var = var.at[ANNUAL : SEMI + 2].set(season)
         renewed = gauss_markov_variance(self.markov_sd, self.markov_time, dt)
-        return jnp.diag(var.at[MARKOV].set(renewed))
+        Q = jnp.diag(var.at[MARKOV].set(renewed))
+        # a rate that walks moves the level too
+        rate = random_walk_variance(_RATE_WALK, dt)
+        moved = jnp.array([[dt**2 / 3.0, dt / 2.0], [dt / 2.0, 1.0]])
+        return Q.at[LEVEL : RATE + 1, LEVEL : RATE + 1].add(rate * moved)
 
     def mean(
         self, x: Float[Array, " state"], u: Input, dt: ScalarLike
