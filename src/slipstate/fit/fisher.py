@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from slipstate.ground.solution import Outcome, Solution
 
+_STUCK = 1e8  # damping at which a problem is given up
 _SHIFT = 1e-4  # of parameters of order one; the error of a score is about as large
 
 
@@ -48,7 +49,7 @@ def fisher_scoring(
 
     Returns:
         The maxima; `info` holds the log posterior, the covariance of the parameters
-        (inverse information) and the number of steps.
+        (inverse information), the number of steps and which problems converged.
     """
     K, P = start.shape
     free = prior_sd > 0
@@ -71,7 +72,7 @@ def fisher_scoring(
 
     value, gradient, information = evaluate(theta, np.arange(K))
     damping = np.full(K, 1e-3)
-    done = np.zeros(K, bool)
+    done, converged = np.zeros(K, bool), np.zeros(K, bool)
     steps = 0
     while steps < max_steps and not done.all():
         steps += 1
@@ -88,14 +89,22 @@ def fisher_scoring(
         value[kept], gradient[kept] = found[0][better], found[1][better]
         information[kept] = found[2][better]
         damping[k] = np.where(better, damping[k] / 4.0, damping[k] * 8.0)
-        done[k] = (better & (gain < tolerance)) | (damping[k] > 1e8)
+        # a problem no step improves is over, but at its maximum only where the full
+        # step promises nothing either
+        stuck = damping[k] > _STUCK
+        converged[k] = better & (gain < tolerance)
+        at = k[stuck]
+        full = np.linalg.solve(information[at], gradient[at][..., None])[..., 0]
+        promise = 0.5 * np.einsum("kp,kp->k", full, gradient[at])
+        converged[at] |= promise < tolerance
+        done[k] = converged[k] | stuck
         if progress is not None:
             progress(int(done.sum()), K)
-    outcome = Outcome.successful if done.all() else Outcome.not_converged
+    outcome = Outcome.successful if converged.all() else Outcome.not_converged
     info = {
         "log_posterior": value,
         "covariance": np.linalg.inv(information),
         "steps": steps,
-        "converged": done,
+        "converged": converged,
     }
     return Solution(theta, outcome, info, "Fisher scoring (BHHH) with a normal prior")
