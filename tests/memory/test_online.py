@@ -251,7 +251,8 @@ def _refined_error(memory, state, edges, u):
     ticks = np.concatenate([first, edges[2:]])
     lengths = np.diff(ticks)[:, None]
     times = jnp.asarray((ticks[:-1, None] + lengths * NODES).ravel())
-    older = lambda t: -memory.basis.mass(memory.clock.lag(t, state.time))
+    # for a closed pair, what is older than a lag has the measure `forgetting`
+    older = lambda t: memory.basis.forgetting(memory.clock.lag(t, state.time))
     density = np.asarray(jax.vmap(jax.grad(older))(times))
     held = memory.hold.held(jnp.asarray(u), jnp.asarray(edges), times)
     values = memory.basis.at(memory.clock.lag(times, state.time))
