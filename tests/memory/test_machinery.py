@@ -77,6 +77,7 @@ def test_scan_equals_steps_and_split_and_carry_equals_whole(memory):
     assert np.allclose(tail.last.coefficients, states.last.coefficients, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ROADS[:5], ids=label)
 def test_states_at_any_time_equal_a_sequence_that_ends_there(memory):
     u = RNG.standard_normal((30, 2))
@@ -243,6 +244,7 @@ def test_float32_runs_stay_close():
     assert gap < 1e-6 * np.linalg.norm(wide.coefficients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ROADS[:6], ids=label)
 def test_covariance_equals_the_sum_over_sample_answers(memory):
     n = 15
