@@ -5,14 +5,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
+from slipstate.assimilate.protocol import (
+    AbstractFilter,
+    AbstractInfo,
+    require_transition,
+)
 from slipstate.ground.arrays import is_concrete
 from slipstate.ground.elimination import decorrelate, loop
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.roots import inverse_and_shrinkage
 from slipstate.ground.types import Key, Scalar, ScalarLike
 from slipstate.systems.beliefs import AbstractBelief, Diffuse, masked_log_density
-from slipstate.systems.protocol import AbstractStateSpaceModel, Input
+from slipstate.systems.protocol import AbstractModel, Input
 from slipstate.systems.samples import Ensemble
 
 # Eight reflections serve a chaotic model as well as a uniformly random rotation does.
@@ -74,15 +78,17 @@ class EnsembleTransformKalman(AbstractFilter):
                 "for none, or 1.02 for a chaotic model without noise."
             )
 
-    def check(self, model: AbstractStateSpaceModel) -> None:
-        """Raise unless the initial belief can be sampled.
+    def check(self, model: AbstractModel) -> None:
+        """Raise unless the initial belief and the one transition can be sampled.
 
         Args:
             model: The model.
 
         Raises:
-            MethodError: The initial belief is diffuse or has another size.
+            MethodError: The initial belief is diffuse or has another size, or the
+                model switches.
         """
+        require_transition(model, "EnsembleTransformKalman")
         if isinstance(model.initial, Diffuse):
             raise MethodError(
                 "`EnsembleTransformKalman` cannot sample a Diffuse initial belief. "
@@ -95,7 +101,7 @@ class EnsembleTransformKalman(AbstractFilter):
                 f"initial ensemble; got {self.members}."
             )
 
-    def init(self, model: AbstractStateSpaceModel, *, key: Key | None) -> Ensemble:
+    def init(self, model: AbstractModel, *, key: Key | None) -> Ensemble:
         """Draw the first ensemble, or take it from the model where it is one.
 
         Args:
@@ -115,7 +121,7 @@ class EnsembleTransformKalman(AbstractFilter):
 
     def predict(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: Ensemble,
         u: Input,
         dt: ScalarLike,
@@ -124,12 +130,13 @@ class EnsembleTransformKalman(AbstractFilter):
     ) -> Ensemble:
         """Move every member by a draw of the transition."""
         keys = jax.random.split(_needed(key), self.members)
-        move = lambda x, key: model.transition.sample(x, u, dt, key=key)
+        transition = require_transition(model, "EnsembleTransformKalman")
+        move = lambda x, key: transition.sample(x, u, dt, key=key)
         return Ensemble(jax.vmap(move)(state.members, keys))
 
     def update(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: Ensemble,
         y: Float[Array, " obs"],
         mask: Bool[Array, " obs"],

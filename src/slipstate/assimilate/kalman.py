@@ -5,7 +5,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.conditioning import Scalars, condition
-from slipstate.assimilate.protocol import AbstractInfo, AbstractSmoother
+from slipstate.assimilate.protocol import (
+    AbstractInfo,
+    AbstractSmoother,
+    require_transition,
+)
 from slipstate.assimilate.robust import StudentT
 from slipstate.ground.errors import MethodError
 from slipstate.ground.linalg import symmetric
@@ -14,7 +18,7 @@ from slipstate.systems.beliefs import AbstractBelief, Diffuse, Gaussian
 from slipstate.systems.protocol import (
     AbstractLinearObservation,
     AbstractLinearTransition,
-    AbstractStateSpaceModel,
+    AbstractModel,
     Input,
 )
 
@@ -69,7 +73,7 @@ class Kalman(AbstractSmoother):
 
     robust: StudentT | None = None
 
-    def check(self, model: AbstractStateSpaceModel) -> None:
+    def check(self, model: AbstractModel) -> None:
         """Raise unless `model` is linear Gaussian.
 
         Args:
@@ -80,9 +84,7 @@ class Kalman(AbstractSmoother):
         """
         require_linear(model, "Kalman")
 
-    def init(
-        self, model: AbstractStateSpaceModel, *, key: Key | None = None
-    ) -> KalmanState:
+    def init(self, model: AbstractModel, *, key: Key | None = None) -> KalmanState:
         """Return the initial belief, or the Gaussian of its mean and covariance."""
         initial = model.initial
         if isinstance(initial, Gaussian | Diffuse):
@@ -91,7 +93,7 @@ class Kalman(AbstractSmoother):
 
     def predict(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: KalmanState,
         u: Input,
         dt: ScalarLike,
@@ -107,7 +109,7 @@ class Kalman(AbstractSmoother):
 
     def update(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: KalmanState,
         y: Float[Array, " obs"],
         mask: Bool[Array, " obs"],
@@ -141,7 +143,7 @@ class Kalman(AbstractSmoother):
 
     def prepare_smoothing(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         filtered: KalmanState,
         predicted: KalmanState,
         u: Input,
@@ -187,7 +189,7 @@ class Kalman(AbstractSmoother):
 
 
 def require_linear(
-    model: AbstractStateSpaceModel, method: str
+    model: AbstractModel, method: str
 ) -> tuple[AbstractLinearTransition, AbstractLinearObservation]:
     """Return transition and observation of a model that `method` needs to be linear.
 
@@ -199,9 +201,9 @@ def require_linear(
         The linear transition and the linear observation.
 
     Raises:
-        MethodError: One of them is not linear.
+        MethodError: One of them is not linear, or there are several transitions.
     """
-    transition, observation = model.transition, model.observation
+    transition, observation = require_transition(model, method), model.observation
     if not isinstance(transition, AbstractLinearTransition):
         raise _not_linear(method, "transition", type(transition).__name__)
     if not isinstance(observation, AbstractLinearObservation):

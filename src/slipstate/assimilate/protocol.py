@@ -24,9 +24,15 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
+from slipstate.ground.errors import MethodError
 from slipstate.ground.types import Key, Scalar, ScalarLike
 from slipstate.systems.beliefs import AbstractBelief
-from slipstate.systems.protocol import AbstractStateSpaceModel, Input
+from slipstate.systems.protocol import (
+    AbstractModel,
+    AbstractStateSpaceModel,
+    AbstractTransition,
+    Input,
+)
 
 State = Any
 """What a filter carries; a pytree of its own making, read through `belief`."""
@@ -49,17 +55,17 @@ class AbstractFilter(eqx.Module):
     """Settings of a filter, with the verbs that use them."""
 
     @abstractmethod
-    def check(self, model: AbstractStateSpaceModel) -> None:
+    def check(self, model: AbstractModel) -> None:
         """Raise `MethodError`, naming a method that fits, unless this one does."""
 
     @abstractmethod
-    def init(self, model: AbstractStateSpaceModel, *, key: Key | None) -> State:
+    def init(self, model: AbstractModel, *, key: Key | None) -> State:
         """Return the state that says what `model.initial` says."""
 
     @abstractmethod
     def predict(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: State,
         u: Input,
         dt: ScalarLike,
@@ -71,7 +77,7 @@ class AbstractFilter(eqx.Module):
     @abstractmethod
     def update(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         state: State,
         y: Float[Array, " obs"],
         mask: Bool[Array, " obs"],
@@ -100,7 +106,7 @@ class AbstractSmoother(AbstractFilter):
     @abstractmethod
     def prepare_smoothing(
         self,
-        model: AbstractStateSpaceModel,
+        model: AbstractModel,
         filtered: State,
         predicted: State,
         u: Input,
@@ -124,3 +130,21 @@ class AbstractSmoother(AbstractFilter):
             element: What `prepare_smoothing` returned for time k.
             smoothed: State at time k + 1 given everything.
         """
+
+
+def require_transition(model: AbstractModel, method: str) -> AbstractTransition:
+    """Return the one transition of a model, for a method that follows no switch.
+
+    Args:
+        model: The model.
+        method: Name of the method that asks.
+
+    Raises:
+        MethodError: The model has several transitions.
+    """
+    if not isinstance(model, AbstractStateSpaceModel):
+        raise MethodError(
+            f"`{method}` follows one transition; {type(model).__name__} has several. "
+            "Use InteractingMultipleModel(), or a StateSpaceModel of one mode."
+        )
+    return model.transition

@@ -30,14 +30,14 @@ from slipstate.assimilate.results import FilterResult, Running, SmoothResult
 from slipstate.ground.arrays import Numbers
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.types import Key, ScalarLike
-from slipstate.systems.protocol import AbstractStateSpaceModel, Input
+from slipstate.systems.protocol import AbstractModel, Input
 
 _EXACT = Kalman()
 _IN_CACHE = 4096  # numbers of a covariance matrix times steps treated side by side
 
 
 def init(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     method: AbstractFilter = _EXACT,
     *,
     t0: ScalarLike | None = None,
@@ -67,7 +67,7 @@ def init(
 
 
 def step(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     running: Running,
     y: Numbers,
     *,
@@ -95,7 +95,7 @@ def step(
 
 
 def filter_series(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     observations: Observations,
     method: AbstractFilter = _EXACT,
     *,
@@ -130,7 +130,7 @@ def filter_series(
 
 
 def smooth_series(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     observations: Observations,
     method: AbstractFilter = _EXACT,
     *,
@@ -156,7 +156,8 @@ def smooth_series(
     if not isinstance(method, AbstractSmoother):
         raise MethodError(
             f"`method` must be able to smooth; {type(method).__name__} only filters. "
-            "Use Kalman() where the model is linear."
+            "Use Kalman() where the model is linear, InteractingMultipleModel() where "
+            "it switches between linear modes."
         )
     filtered = filter_series(model, observations, method, key=key, prior_at=prior_at)
     return SmoothResult(_smooth(model, observations, filtered), filtered)
@@ -170,7 +171,7 @@ def _as_array(value: Any) -> Any:
 
 
 def _advance(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     running: Running,
     row: tuple[Array, Array, Array, Input],
     method: AbstractFilter,
@@ -195,7 +196,7 @@ def _advance(
 
 @eqx.filter_jit
 def _step(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     running: Running,
     given: tuple[Any, Any, Any, Any],
     method: AbstractFilter,
@@ -208,7 +209,7 @@ def _step(
 
 @eqx.filter_jit
 def _filter(
-    model: AbstractStateSpaceModel,
+    model: AbstractModel,
     observations: Observations,
     method: AbstractFilter,
     key: Key | None,
@@ -234,7 +235,7 @@ def _filter(
 
 @eqx.filter_jit
 def _smooth(
-    model: AbstractStateSpaceModel, observations: Observations, result: FilterResult
+    model: AbstractModel, observations: Observations, result: FilterResult
 ) -> State:
     method = result.method
     assert isinstance(method, AbstractSmoother)
@@ -257,7 +258,7 @@ def _smooth(
     return jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), states, last)
 
 
-def _check_sizes(model: AbstractStateSpaceModel, observations: Observations) -> None:
+def _check_sizes(model: AbstractModel, observations: Observations) -> None:
     """Raise unless the observations are what the model's observation predicts."""
     expected = len(model.observation.units)
     got = observations.y.shape[1]

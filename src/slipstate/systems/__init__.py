@@ -13,26 +13,33 @@ from slipstate.systems.linear import (
     LinearGaussian,
     LinearObservation,
     LinearTransition,
+    is_linear,
 )
 from slipstate.systems.protocol import (
     AbstractHybrid,
     AbstractLinearObservation,
     AbstractLinearTransition,
+    AbstractModel,
     AbstractObservation,
     AbstractStateSpaceModel,
     AbstractTransition,
     StateSpaceModel,
-    is_linear,
 )
 from slipstate.systems.samples import Ensemble, Particles
+from slipstate.systems.switching import (
+    AbstractSwitchingModel,
+    SwitchingLinearGaussian,
+)
 
 __all__ = [
     "AbstractBelief",
     "AbstractHybrid",
     "AbstractLinearObservation",
     "AbstractLinearTransition",
+    "AbstractModel",
     "AbstractObservation",
     "AbstractStateSpaceModel",
+    "AbstractSwitchingModel",
     "AbstractTransition",
     "Categorical",
     "Diffuse",
@@ -44,6 +51,7 @@ __all__ = [
     "Mixture",
     "Particles",
     "StateSpaceModel",
+    "SwitchingLinearGaussian",
     "gaussian_log_density",
     "is_linear",
     "masked_log_density",

@@ -18,6 +18,7 @@ from slipstate.systems.beliefs import AbstractBelief, Diffuse, Gaussian
 from slipstate.systems.protocol import (
     AbstractLinearObservation,
     AbstractLinearTransition,
+    AbstractModel,
     AbstractStateSpaceModel,
     Input,
 )
@@ -207,3 +208,12 @@ class LinearGaussian(AbstractStateSpaceModel):
             self.initial = Gaussian(mean, cov)
         else:
             self.initial = Diffuse(mean, cov, as_real("diffuse", diffuse, (n, None)))
+
+
+def is_linear(model: AbstractModel) -> bool:
+    """Tell whether an exact linear method may treat `model`."""
+    return (
+        isinstance(model, AbstractStateSpaceModel)
+        and isinstance(model.transition, AbstractLinearTransition)
+        and isinstance(model.observation, AbstractLinearObservation)
+    )

@@ -162,38 +162,38 @@ class AbstractHybrid(eqx.Module):
         """Return the stored energy [J, or J/m^2 where the system is per area]."""
 
 
-class AbstractStateSpaceModel(eqx.Module):
-    """A belief about the first state, a transition and an observation.
+class AbstractModel(eqx.Module):
+    """What every driver asks for: a belief about the first state, and an observation.
 
     That belief holds AT the first observation unless `prior_at="before"` is asked for.
+    The state moves by one transition, or by one of several: `systems.switching`.
 
     Attributes:
         initial: Belief about the state at the first observation time.
-        transition: How the state moves.
-        observation: What is seen of it.
+        observation: What is seen of the state.
     """
 
     initial: eqx.AbstractVar[AbstractBelief]
-    transition: eqx.AbstractVar[AbstractTransition]
     observation: eqx.AbstractVar[AbstractObservation]
+
+
+class AbstractStateSpaceModel(AbstractModel):
+    """A model whose state moves by one transition.
+
+    Attributes:
+        transition: How the state moves.
+    """
+
+    transition: eqx.AbstractVar[AbstractTransition]
 
 
 class StateSpaceModel(AbstractStateSpaceModel):
     """A state-space model put together from its three parts.
 
     Attributes:
-        initial: Belief about the first state.
-        transition: How the state moves.
-        observation: What is seen of it.
+        initial, transition, observation: As in the classes above.
     """
 
     initial: AbstractBelief
     transition: AbstractTransition
     observation: AbstractObservation
-
-
-def is_linear(model: AbstractStateSpaceModel) -> bool:
-    """Tell whether an exact linear method may treat `model`."""
-    return isinstance(model.transition, AbstractLinearTransition) and isinstance(
-        model.observation, AbstractLinearObservation
-    )
