@@ -81,7 +81,7 @@ def tick_series(record: xr.Dataset, train_fraction: float) -> TickSeries:
             "days. Resample it, or cut out the part that is sampled."
         )
     # where two samples fall in one tick the later one counts, and is the truth by then
-    count = index[-1] + 1
+    count = int(index[-1]) + 1
     grid = times[0] + np.arange(count) * tick
     value = _on_grid(record["value"].values, index, count)
     mask = np.isfinite(value) & _on_grid(record["mask"].values, index, count).astype(
