@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from slipstate.assimilate.network_records import NetworkTick
 from slipstate.watch.series import TickSeries
 from slipstate.watch.step_days import StepDay
 
@@ -131,10 +130,13 @@ def _slip_event(
     # pairs[t] holds the change between t and t + 1: slip begins at t + 1
     window = np.arange(max(first - 30, before + 1, 1), last + 1)
     starts = pairs[window - 1, 0, 1]
-    shares = np.cumsum(starts) / max(starts.sum(), 1e-300)
-    low, middle, high = (
-        int(window[np.searchsorted(shares, p)]) for p in (0.05, 0.5, 0.95)
-    )
+    if starts.sum() > 0:
+        shares = np.cumsum(starts) / starts.sum()
+        low, middle, high = (
+            int(window[np.searchsorted(shares, p)]) for p in (0.05, 0.5, 0.95)
+        )
+    else:  # it was under way when the record began
+        low = middle = high = first
     seen = np.any(series.mask[first : last + 1], axis=(0, 2))
     times, ahead = series.times, round(60.0 / series.tick)
     alarm = np.flatnonzero(filtered[middle : last + ahead] > ALARM)
@@ -241,14 +243,14 @@ def excursions(
 
 def step_events(
     series: TickSeries,
-    ticks: NetworkTick,
+    step_prob: Float[np.ndarray, "time station"],
     found: list[StepDay],
 ) -> list[Event]:
     """Return the steps; stations that step together make one event.
 
     Args:
         series: The observations.
-        ticks: What the filter said.
+        step_prob: Filtered probability that an open step is real.
         found: Weighed steps, by station.
 
     Returns:
@@ -263,8 +265,7 @@ def step_events(
             last = events.pop()
             events.append(_together(last, step, here, series))
             continue
-        odds = np.asarray(ticks.step_prob)[step.day :, step.station]
-        alarm = np.flatnonzero(odds > ALARM)
+        alarm = np.flatnonzero(step_prob[step.day :, step.station] > ALARM)
         events.append(
             Event(
                 kind="step",

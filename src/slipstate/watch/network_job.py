@@ -135,7 +135,7 @@ def watch_network(
     found = weigh_steps(
         weighed, estimate.parameters, estimate.prior, days, np.concatenate(columns, 1)
     )
-    steps = step_events(series, ticks, found)
+    steps = step_events(series, np.asarray(ticks.step_prob), found)
     shapes = ramps + [_step(e, S, T, series.tick) for e in steps]
     offsets, sds = event_offsets(weighed, estimate.parameters, shapes)
     real = _reportable(series, estimate, slips, steps, offsets, sds)
