@@ -57,6 +57,12 @@ from slipstate.assimilate.scores import (
     log_score_gaussian,
     log_score_mixture,
 )
+from slipstate.assimilate.switching import (
+    InteractingMultipleModel,
+    SwitchingInfo,
+    SwitchingState,
+    require_switching,
+)
 
 __all__ = [
     "AbstractFilter",
@@ -65,12 +71,15 @@ __all__ = [
     "EnsembleInfo",
     "EnsembleTransformKalman",
     "FilterResult",
+    "InteractingMultipleModel",
     "Kalman",
     "KalmanInfo",
     "Observations",
     "Running",
     "SmoothResult",
     "StudentT",
+    "SwitchingInfo",
+    "SwitchingState",
     "Uniformity",
     "central_interval",
     "coverage",
@@ -93,6 +102,7 @@ __all__ = [
     "rank_histogram",
     "rank_uniformity",
     "require_linear",
+    "require_switching",
     "smooth_series",
     "spread_skill",
     "step",
