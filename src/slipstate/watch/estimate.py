@@ -124,6 +124,8 @@ def network_prior(series: TickSeries) -> NetworkPrior:
     for s in range(S):
         for c in range(C):
             seen = np.isfinite(values[:, s, c])
+            if not seen.any():
+                continue  # first seen after the training part, or never
             t, y = days[seen], values[seen, s, c]
             rate[s, c] = _median_rate(t, y)
             first = t < t[0] + 30.0
@@ -179,9 +181,11 @@ def parameter_prior(
     """
     S, C = listens.shape
     used = series.mask & series.training[..., None]
-    steps = np.where(used[1:] & used[:-1], np.diff(series.y, axis=0), np.nan)
-    scatter = np.nanmedian(np.abs(steps), axis=0) / 0.95  # sd of one observation
-    scatter = np.maximum(np.nan_to_num(scatter, nan=1.0), 1e-3)
+    scatter = np.ones((S, C))  # sd of one observation
+    for s, c in np.ndindex(S, C):
+        steps = _steps(series.y[:, s, c], used[:, s, c])
+        if steps.size:
+            scatter[s, c] = max(np.median(np.abs(steps)) / 0.95, 1e-3)
     mean = np.zeros((S, C, len(PARAMETERS)))
     mean[..., 0] = np.log(0.8 * scatter)
     mean[..., 1] = np.log(0.05 * np.maximum(scatter, 0.5))
@@ -192,6 +196,12 @@ def parameter_prior(
     sd = np.broadcast_to([1.0, 1.0, 1.0, 0.7, 0.35, 0.5, 0.3], mean.shape).copy()
     sd[~listens, 4:] = 0.0
     return mean, sd
+
+
+def _steps(y: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return differences from tick to tick, or over gaps where no two ticks adjoin."""
+    steps = np.diff(y)[used[1:] & used[:-1]]
+    return steps if steps.size else np.diff(y[used])
 
 
 def _parameters(
@@ -326,15 +336,8 @@ def _common_sd(
     ticks = run_pieces(method, model, series, end)
     used = series.mask[:end] & series.training[:end, :, None]
     error = np.asarray(ticks.innovation)
-    sd = 1.48 * np.array(
-        [
-            [
-                np.median(np.abs(error[used[:, s, c], s, c]))
-                for c in range(used.shape[2])
-            ]
-            for s in range(used.shape[1])
-        ]
-    )
+    counts = used | ~used.any(0)  # innovations of what is masked are 0
+    sd = 1.48 * np.nanmedian(np.where(counts, np.abs(error), np.nan), axis=0)
     error = np.where(used, np.clip(error, -5.0 * sd, 5.0 * sd), 0.0)
     shared = np.zeros(used.shape[2])
     for c in range(used.shape[2]):

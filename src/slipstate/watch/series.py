@@ -118,8 +118,10 @@ def _on_grid(values: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
 def _unit(record: xr.Dataset, value: np.ndarray) -> np.ndarray:
     """Return the size of a model unit: 1 for mm, else the day-to-day scatter."""
     units = record["component_units"].values
-    scatter = np.nanmedian(np.abs(np.diff(value, axis=0)), axis=(0, 1)) / 0.95
-    scatter = np.where(np.isfinite(scatter) & (scatter > 0), scatter, 1.0)
+    steps = np.abs(np.diff(value, axis=0))
+    known = np.isfinite(steps).any((0, 1))
+    scatter = np.nanmedian(np.where(known, steps, 0.0), axis=(0, 1)) / 0.95
+    scatter = np.where(scatter > 0, scatter, 1.0)
     return np.where(units == "mm", 1.0, scatter)
 
 
