@@ -90,3 +90,11 @@ def test_a_record_on_no_grid_is_refused(make_record):
     time[60:] += np.timedelta64(365 * 100, "D")
     with pytest.raises(InputError, match="roughly regular"):
         tick_series(record.assign_coords(time=time), 0.5)
+
+
+def test_a_component_without_neighbouring_samples_has_a_unit_too(make_record):
+    values = noise(200, 1, 2)
+    values[::2, 0, 1] = np.nan
+    series = tick_series(make_record(values, units="Pa"), 0.5)
+    assert series.unit[1] == 1.0
+    assert series.unit[0] > 0.5
