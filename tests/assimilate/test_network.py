@@ -131,7 +131,7 @@ def test_the_common_mode_of_three_stations_is_exact_for_normal_noise(build_netwo
         noise = np.diag(np.asarray(model.noise_scale[:, 0]) ** 2)
         S = H @ cov @ H.T + noise
         gain = cov @ H.T @ np.linalg.inv(S)
-        density = scipy.stats.multivariate_normal.logpdf(y, H @ mean, S)
+        density = scipy.stats.multivariate_normal(H @ mean, S).logpdf(y)
         logs.append(np.log(predicted[j]) + density)
         means.append(mean + gain @ (y - H @ mean))
         covs.append(cov - gain @ H @ cov)

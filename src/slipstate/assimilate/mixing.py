@@ -98,4 +98,4 @@ def backward_probabilities(
     rows = (filtered[:-1], predicted[1:])
     _, (smoothed, pairs) = jax.lax.scan(back, filtered[-1], rows, reverse=True)
     smoothed = jnp.concatenate([smoothed, filtered[-1:]])
-    return smoothed, jnp.concatenate([pairs, jnp.zeros_like(pairs[:1])])
+    return smoothed, jnp.concatenate([pairs, jnp.zeros_like(switch)[None]])

@@ -9,7 +9,8 @@ one Kalman step in each mode, and mu_j proportional to c_j times its likelihood.
 back (Kim 1994) revises each pair of a mode and the next one by the Kalman smoother and
 collapses over the next. Both keep mean and covariance of what they merge, so they are
 approximations; exact with one mode, and up to the second row where the first belief is
-the same in all modes.
+the same in all modes. The smoother hears of a mode from later rows through the next
+mode only, not through the next state: in a gap its mode probabilities stay vague.
 
 References:
     Blom & Bar-Shalom (1988), The interacting multiple model algorithm for systems with

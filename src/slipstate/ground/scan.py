@@ -54,7 +54,7 @@ def recur_chunked(
         All states and the last one.
     """
     (a, b), count = _blocks(a, b, chunk)
-    inside = jax.checkpoint(lambda h, pair: recur_sequential(*pair, h)[::-1])
+    inside = jax.checkpoint(lambda h, ab: recur_sequential(ab[0], ab[1], h)[::-1])
     last, states = jax.lax.scan(inside, h, (a, b))
     return states.reshape((-1, *states.shape[2:]))[:count], last
 

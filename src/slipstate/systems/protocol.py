@@ -188,12 +188,18 @@ class AbstractStateSpaceModel(AbstractModel):
 
 
 class StateSpaceModel(AbstractStateSpaceModel):
-    """A state-space model put together from its three parts.
-
-    Attributes:
-        initial, transition, observation: As in the classes above.
-    """
+    """A state-space model of three parts: initial, transition, observation."""
 
     initial: AbstractBelief
     transition: AbstractTransition
     observation: AbstractObservation
+
+    def __init__(
+        self,
+        initial: AbstractBelief,
+        transition: AbstractTransition,
+        observation: AbstractObservation,
+    ) -> None:
+        """Keep the parts, in this order."""
+        self.initial, self.transition = initial, transition
+        self.observation = observation
