@@ -25,9 +25,15 @@ REVERSALS = [
 LAST = 2017.0
 
 
-class Memory(dict):
-    def put(self, name, arrays):
-        self[name] = arrays
+class Memory:
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, np.ndarray]] = {}
+
+    def get(self, name: str) -> dict[str, np.ndarray] | None:
+        return self.kept.get(name)
+
+    def put(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        self.kept[name] = arrays
 
 
 def follow(*stations: str) -> NetworkRun:
