@@ -188,7 +188,13 @@ class AbstractStateSpaceModel(AbstractModel):
 
 
 class StateSpaceModel(AbstractStateSpaceModel):
-    """A state-space model of three parts: initial, transition, observation."""
+    """A state-space model put together from its three parts.
+
+    Attributes:
+        initial: Belief about the first state.
+        transition: How the state moves.
+        observation: What is seen of it.
+    """
 
     initial: AbstractBelief
     transition: AbstractTransition
