@@ -52,7 +52,11 @@ ROADS = [
 label = lambda m: f"{type(m.basis).__name__}-{type(m.clock).__name__}-{m.hold.inputs}"
 
 
-@pytest.mark.parametrize("memory", ROADS, ids=label)
+@pytest.mark.parametrize(
+    "memory",
+    [ROADS[0], *(pytest.param(m, marks=pytest.mark.slow) for m in ROADS[1:])],
+    ids=label,
+)
 def test_scan_equals_steps_and_split_and_carry_equals_whole(memory):
     u = RNG.standard_normal((41, 2))
     t = np.arange(42.0) if memory.hold.inputs == 1 else np.arange(41.0)
