@@ -152,7 +152,7 @@ def watch_network(
             model,
             jnp.asarray(series.y),
             jnp.asarray(series.mask),
-            jnp.asarray(series.scale),
+            jnp.asarray(weighed.scale),
             jnp.asarray(smoothed),
             jnp.asarray(kicks),
             method.dof,
