@@ -15,6 +15,7 @@ and nothing assumes a regular grid. The exogenous input `u` is None where there 
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -33,7 +34,15 @@ Input = Float[Array, " input"] | None
 
 
 class AbstractTransition(eqx.Module):
-    """How a state moves during `dt`: x' = mean(x, u, dt) + L w, w standard normal."""
+    """How a state moves during `dt`: x' = mean(x, u, dt) + L w, w standard normal.
+
+    Attributes:
+        parts: Equal parts in which a step is drawn, each with noise of its own. 1 where
+            the noise is Gaussian however long the step; more for a diffusion whose
+            noise is moved on by the state it has made.
+    """
+
+    parts: ClassVar[int] = 1
 
     @abstractmethod
     def mean(
@@ -50,10 +59,12 @@ class AbstractTransition(eqx.Module):
     def sample(
         self, x: Float[Array, " state"], u: Input, dt: ScalarLike, *, key: Key
     ) -> Float[Array, " state"]:
-        """Draw one successor of `x`."""
-        factor = self.noise_factor(x, u, dt)
-        draw = jax.random.normal(key, factor.shape[-1:], factor.dtype)
-        return self.mean(x, u, dt) + factor @ draw
+        """Draw one successor of `x`, part by part."""
+        if self.parts == 1:
+            return self._draw(x, u, dt, key)
+        keys = jax.random.split(key, self.parts)
+        part = dt / self.parts
+        return jax.lax.scan(lambda x, k: (self._draw(x, u, part, k), None), x, keys)[0]
 
     def log_density(
         self,
@@ -62,9 +73,20 @@ class AbstractTransition(eqx.Module):
         u: Input,
         dt: ScalarLike,
     ) -> Scalar:
-        """Return log p(x_next | x) [nats]; NaN where noise leaves out a direction."""
+        """Return log p(x_next | x) [nats] of a step drawn as one part.
+
+        NaN where noise leaves out a direction.
+        """
         factor = self.noise_factor(x, u, dt)
         return gaussian_log_density(x_next - self.mean(x, u, dt), factor @ factor.T)
+
+    def _draw(
+        self, x: Float[Array, " state"], u: Input, dt: ScalarLike, key: Key
+    ) -> Float[Array, " state"]:
+        """Draw one successor of `x` with noise that is Gaussian over the whole `dt`."""
+        factor = self.noise_factor(x, u, dt)
+        draw = jax.random.normal(key, factor.shape[-1:], factor.dtype)
+        return self.mean(x, u, dt) + factor @ draw
 
 
 class AbstractLinearTransition(AbstractTransition):
