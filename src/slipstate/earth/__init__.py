@@ -1,5 +1,6 @@
 """The solid Earth: friction, faults, ground motion, and what is seen of them."""
 
+from slipstate.earth.chaos import DoubleWell, Lorenz63, Lorenz96
 from slipstate.earth.cycle import CycleOutcome, LimitCycle, SlipEvents
 from slipstate.earth.friction import (
     AbstractStateLaw,
@@ -25,9 +26,12 @@ __all__ = [
     "AgeingLaw",
     "CutoffLaw",
     "CycleOutcome",
+    "DoubleWell",
     "FaultObservation",
     "FaultTwin",
     "LimitCycle",
+    "Lorenz63",
+    "Lorenz96",
     "RateStateFriction",
     "SliderRun",
     "SliderTransition",
