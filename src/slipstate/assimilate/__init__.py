@@ -28,15 +28,18 @@ from slipstate.assimilate.mixtures import (
 )
 from slipstate.assimilate.observations import (
     Observations,
+    Rows,
 )
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
+    AbstractSeriesFilter,
     AbstractSmoother,
+    Running,
+    SeriesPass,
 )
 from slipstate.assimilate.results import (
     FilterResult,
-    Running,
     SmoothResult,
 )
 from slipstate.assimilate.robust import (
@@ -67,6 +70,7 @@ from slipstate.assimilate.switching import (
 __all__ = [
     "AbstractFilter",
     "AbstractInfo",
+    "AbstractSeriesFilter",
     "AbstractSmoother",
     "EnsembleInfo",
     "EnsembleTransformKalman",
@@ -75,7 +79,9 @@ __all__ = [
     "Kalman",
     "KalmanInfo",
     "Observations",
+    "Rows",
     "Running",
+    "SeriesPass",
     "SmoothResult",
     "StudentT",
     "SwitchingInfo",

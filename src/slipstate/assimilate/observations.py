@@ -1,5 +1,7 @@
 """A series of observations as every filter takes it."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,22 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.ground.arrays import Numbers, as_real, check_finite, is_concrete
 from slipstate.ground.errors import InputError
-from slipstate.systems.protocol import Input
+
+
+class Rows(NamedTuple):
+    """The rows of a series as a loop over time takes them; nothing is ever NaN.
+
+    Attributes:
+        y: Observed values; 0 where nothing was observed.
+        mask: True where a component was observed.
+        t: Time of each row.
+        u: Exogenous input of each row, or None.
+    """
+
+    y: Float[Array, "*time obs"]
+    mask: Bool[Array, "*time obs"]
+    t: Float[Array, "*time"]
+    u: Float[Array, "*time input"] | None
 
 
 class Observations(eqx.Module):
@@ -74,13 +91,9 @@ class Observations(eqx.Module):
         if self.u is not None:
             check_finite("u", self.u)
 
-    def rows(
-        self,
-    ) -> tuple[
-        Float[Array, "time obs"], Bool[Array, "time obs"], Float[Array, " time"], Input
-    ]:
+    def rows(self) -> Rows:
         """Return y, mask, t, u as a loop over rows takes them."""
-        return self.y, self.mask, self.t, self.u
+        return Rows(self.y, self.mask, self.t, self.u)
 
     def __len__(self) -> int:
         """Return the number of rows."""

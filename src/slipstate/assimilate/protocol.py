@@ -22,10 +22,13 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from slipstate.assimilate.observations import Rows
 from slipstate.ground.errors import MethodError
-from slipstate.ground.types import Key, Scalar, ScalarLike
+from slipstate.ground.types import Count, Flag, Key, Scalar, ScalarLike
 from slipstate.systems.beliefs import AbstractBelief
 from slipstate.systems.protocol import (
     AbstractModel,
@@ -36,6 +39,62 @@ from slipstate.systems.protocol import (
 
 State = Any
 """What a filter carries; a pytree of its own making, read through `belief`."""
+
+
+class Running(eqx.Module):
+    """Where a run stands after an observation: all that a resumed run needs.
+
+    Attributes:
+        state: What the filter carries.
+        t: Time of `state`, in the time unit of the model.
+        moves: False while the initial belief waits for the first observation.
+        count: Rows taken in so far.
+        key: Random key of the run, the same at every row; None where none is used.
+    """
+
+    state: State
+    t: Scalar
+    moves: Flag
+    count: Count
+    key: Key | None
+
+    def gaps(
+        self, t: Float[Array, " time"]
+    ) -> tuple[Float[Array, " time"], Bool[Array, " time"]]:
+        """Return the length of the step that ends at each row, and whether it is made.
+
+        The first row of a run makes no step unless the initial belief holds at a time
+        of its own; its length is then 1, so that an unused branch stays finite.
+
+        Args:
+            t: Times of the rows to come.
+        """
+        first = jnp.where(self.moves, t[:1] - self.t[None], 1.0)
+        moves = jnp.ones(t.shape, bool).at[0].set(self.moves)
+        return jnp.concatenate([first, jnp.diff(t)]), moves
+
+    def after(self, state: State, t: Float[Array, " time"]) -> "Running":
+        """Return where the run stands once all rows at times `t` were taken in.
+
+        Args:
+            state: The filter's state after the last of them.
+            t: Times of the rows.
+        """
+        count = self.count + t.shape[0]
+        return Running(state, t[-1], jnp.asarray(True), count, self.key)
+
+    def keys(self) -> tuple[Key | None, Key | None]:
+        """Return the keys of the next prediction and update.
+
+        They depend on the row's number only, so a resumed run draws what an
+        uninterrupted one draws.
+        """
+        if self.key is None:
+            return None, None
+        key_predict, key_update = jax.random.split(
+            jax.random.fold_in(self.key, self.count)
+        )
+        return key_predict, key_update
 
 
 class AbstractInfo(eqx.Module):
@@ -129,6 +188,63 @@ class AbstractSmoother(AbstractFilter):
         Args:
             element: What `prepare_smoothing` returned for time k.
             smoothed: State at time k + 1 given everything.
+        """
+
+
+class SeriesPass(eqx.Module):
+    """What a pass over many rows leaves behind; every part stacked along time.
+
+    Attributes:
+        predicted: The state at each row before the row was seen.
+        filtered: The same after it was seen.
+        info: Diagnostics of each update.
+        final: Where the run stands after the last row.
+    """
+
+    predicted: State
+    filtered: State
+    info: AbstractInfo
+    final: Running
+
+
+class AbstractSeriesFilter(AbstractFilter):
+    """A filter that has a faster road over many rows than one row after the other.
+
+    For methods that are parallel in time, work in blocks, or stop to compute what no
+    longer changes. `filter_series` and `smooth_series` take this road where a method
+    has it; `step` takes `predict` and `update`. Both must give the same states, infos
+    and final state (to rounding), also from the middle of a run and with any mask.
+    Nothing needs to be saved: what a caller does not ask for, the compiler leaves out.
+    """
+
+    @abstractmethod
+    def filter_rows(
+        self, model: AbstractModel, running: Running, rows: Rows
+    ) -> SeriesPass:
+        """Take in many rows at once.
+
+        Args:
+            model: The model.
+            running: Where the run stands before the first of them; `running.gaps`
+                says which steps the rows make.
+            rows: The rows, at least one.
+
+        Returns:
+            States and infos as `predict` and `update` give them, stacked along time,
+            and where the run stands: `running.after(state, rows.t)`.
+        """
+
+    @abstractmethod
+    def smooth_rows(self, model: AbstractModel, rows: Rows, done: SeriesPass) -> State:
+        """Return the state at each row given all rows, stacked along time.
+
+        Args:
+            model: The model.
+            rows: The rows.
+            done: What `filter_rows` returned for them.
+
+        Raises:
+            MethodError: The method only filters.
         """
 
 

@@ -1,46 +1,21 @@
-"""What the drivers return, and where a run stands between two observations."""
+"""What the drivers return."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, State
+from slipstate.assimilate.protocol import (
+    AbstractFilter,
+    AbstractInfo,
+    Running,
+    State,
+)
 from slipstate.ground.errors import MethodError
 from slipstate.ground.solution import Outcome
-from slipstate.ground.types import Count, Flag, Key, Scalar
+from slipstate.ground.types import Count, Scalar
+from slipstate.systems.beliefs import Categorical, Mixture
 from slipstate.systems.samples import Ensemble, Particles
-
-
-class Running(eqx.Module):
-    """Where a run stands after an observation: all that a resumed run needs.
-
-    Attributes:
-        state: What the filter carries.
-        t: Time of `state`, in the time unit of the model.
-        moves: False while the initial belief waits for the first observation.
-        count: Rows taken in so far.
-        key: Random key of the run, the same at every row; None where none is used.
-    """
-
-    state: State
-    t: Scalar
-    moves: Flag
-    count: Count
-    key: Key | None
-
-    def keys(self) -> tuple[Key | None, Key | None]:
-        """Return the keys of the next prediction and update.
-
-        They depend on the row's number only, so a resumed run draws what an
-        uninterrupted one draws.
-        """
-        if self.key is None:
-            return None, None
-        key_predict, key_update = jax.random.split(
-            jax.random.fold_in(self.key, self.count)
-        )
-        return key_predict, key_update
 
 
 class FilterResult(eqx.Module):
@@ -108,6 +83,25 @@ class FilterResult(eqx.Module):
         return jax.vmap(lambda state: _members(method, state))(self.filtered)
 
     @property
+    def weights(self) -> Float[Array, "time ens"]:
+        """Weights of the members of the ensemble after each row; they add up to 1.
+
+        Raises:
+            MethodError: The filter carries no ensemble.
+        """
+        method = self.method
+        return jax.vmap(lambda state: _weights(method, state))(self.filtered)
+
+    @property
+    def probs(self) -> Float[Array, "time mode"]:
+        """Probability of each mode given the rows up to each row.
+
+        Raises:
+            MethodError: The filter follows no modes.
+        """
+        return probs_of(self.method, self.filtered)
+
+    @property
     def failed(self) -> Bool[Array, " time"]:
         """True at rows whose likelihood or mean is not a finite number."""
         finite = jnp.isfinite(self.step_log_likelihoods)
@@ -149,6 +143,15 @@ class SmoothResult(eqx.Module):
         return covs_of(self.filter.method, self.smoothed)
 
     @property
+    def probs(self) -> Float[Array, "time mode"]:
+        """Probability of each mode given all rows.
+
+        Raises:
+            MethodError: The method follows no modes.
+        """
+        return probs_of(self.filter.method, self.smoothed)
+
+    @property
     def log_likelihood(self) -> Scalar:
         """The log-likelihood of the series [nats]."""
         return self.filter.log_likelihood
@@ -174,12 +177,52 @@ def covs_of(method: AbstractFilter, states: State) -> Float[Array, "time state s
     return jax.vmap(lambda state: method.belief(state).cov())(states)
 
 
+def probs_of(method: AbstractFilter, states: State) -> Float[Array, "time mode"]:
+    """Return the probability of each mode in each of a series of filter states.
+
+    Args:
+        method: The filter.
+        states: Its states, stacked along time.
+
+    Raises:
+        MethodError: The filter follows no modes.
+    """
+    return jax.vmap(lambda state: _probs(method, state))(states)
+
+
+def _probs(method: AbstractFilter, state: State) -> Float[Array, " mode"]:
+    """Return the mode probabilities of one filter state, or say that there are none."""
+    belief = method.belief(state)
+    if isinstance(belief, Categorical):
+        return belief.probs()
+    if isinstance(belief, Mixture):
+        return belief.weights()
+    raise MethodError(
+        f"`probs` needs a method that follows modes; {type(method).__name__} follows "
+        "none. Use `means` and `covs`."
+    )
+
+
 def _members(method: AbstractFilter, state: State) -> Float[Array, "ens state"]:
     """Return the members of one filter state, or say that there are none."""
+    return _samples(method, state).members
+
+
+def _weights(method: AbstractFilter, state: State) -> Float[Array, " ens"]:
+    """Return the weights of the members of one filter state."""
+    samples = _samples(method, state)
+    if isinstance(samples, Particles):
+        return samples.weights()
+    size = samples.members.shape[0]
+    return jnp.full(size, 1.0 / size, samples.members.dtype)
+
+
+def _samples(method: AbstractFilter, state: State) -> Ensemble | Particles:
+    """Return a belief held by samples, or say that the filter has none."""
     belief = method.belief(state)
     if not isinstance(belief, Ensemble | Particles):
         raise MethodError(
             f"`ensembles` needs a filter that carries members; {type(method).__name__} "
             "carries none. Use `means` and `covs`."
         )
-    return belief.members
+    return belief

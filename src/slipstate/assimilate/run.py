@@ -16,21 +16,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from slipstate.assimilate.kalman import Kalman
-from slipstate.assimilate.observations import Observations
+from slipstate.assimilate.observations import Observations, Rows
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
+    AbstractSeriesFilter,
     AbstractSmoother,
+    Running,
+    SeriesPass,
     State,
 )
-from slipstate.assimilate.results import FilterResult, Running, SmoothResult
+from slipstate.assimilate.results import FilterResult, SmoothResult
 from slipstate.ground.arrays import Numbers
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.types import Key, ScalarLike
-from slipstate.systems.protocol import AbstractModel, Input
+from slipstate.systems.protocol import AbstractModel
 
 _EXACT = Kalman()
 _IN_CACHE = 4096  # numbers of a covariance matrix times steps treated side by side
@@ -153,7 +155,7 @@ def smooth_series(
         MethodError: The method cannot smooth, or cannot treat this model.
         InputError: Observations and model disagree in size.
     """
-    if not isinstance(method, AbstractSmoother):
+    if not isinstance(method, AbstractSmoother | AbstractSeriesFilter):
         raise MethodError(
             f"`method` must be able to smooth; {type(method).__name__} only filters. "
             "Use Kalman() where the model is linear, InteractingMultipleModel() where "
@@ -173,7 +175,7 @@ def _as_array(value: Any) -> Any:
 def _advance(
     model: AbstractModel,
     running: Running,
-    row: tuple[Array, Array, Array, Input],
+    row: Rows,
     method: AbstractFilter,
 ) -> tuple[Running, State, AbstractInfo]:
     """Predict to the time of `row` and update; return the prediction too."""
@@ -221,16 +223,29 @@ def _filter(
         gap = t[1] - t[0] if len(observations) > 1 else jnp.ones((), t.dtype)
         running = init(model, method, t0=t[0] - gap if before else None, key=key)
 
+    if isinstance(method, AbstractSeriesFilter):
+        done = method.filter_rows(model, running, observations.rows())
+    else:
+        done = _row_by_row(model, running, observations.rows(), method)
+    terms = jax.vmap(method.log_likelihood)(done.info)
+    return FilterResult(
+        done.predicted, done.filtered, done.info, terms, done.final, method
+    )
+
+
+def _row_by_row(
+    model: AbstractModel, running: Running, rows: Rows, method: AbstractFilter
+) -> SeriesPass:
+    """Take in one row after the other."""
+
     def body(
-        carry: Running, row: tuple[Array, Array, Array, Input]
+        carry: Running, row: Rows
     ) -> tuple[Running, tuple[State, State, AbstractInfo]]:
         carry, predicted, info = _advance(model, carry, row, method)
         return carry, (predicted, carry.state, info)
 
-    final, history = jax.lax.scan(body, running, observations.rows())
-    predicted, filtered, info = history
-    terms = jax.vmap(method.log_likelihood)(info)
-    return FilterResult(predicted, filtered, info, terms, final, method)
+    final, (predicted, filtered, info) = jax.lax.scan(body, running, rows)
+    return SeriesPass(predicted, filtered, info, final)
 
 
 @eqx.filter_jit
@@ -238,6 +253,9 @@ def _smooth(
     model: AbstractModel, observations: Observations, result: FilterResult
 ) -> State:
     method = result.method
+    if isinstance(method, AbstractSeriesFilter):
+        done = SeriesPass(result.predicted, result.filtered, result.info, result.final)
+        return method.smooth_rows(model, observations.rows(), done)
     assert isinstance(method, AbstractSmoother)
     _, _, t, u = observations.rows()
     before = jax.tree.map(lambda x: x[:-1], result.filtered)
