@@ -1,6 +1,7 @@
 """One battery for every clock: lags compose, fractions are times, no NaN gradients."""
 
 import inspect
+from functools import cache
 
 import equinox as eqx
 import jax
@@ -35,12 +36,49 @@ CLOCKS = [
     MonotoneClock(jnp.sinh),
     MonotoneClock(RateWarp([0.0, 3.0, 8.0], [0.0, 1.0, -1.0])),
 ]
-name = lambda clock: type(clock).__name__
+# three times each: the whole must be the sum of its two halves
+TIMES = np.array([[1.0, 2.0, 3.5], [0.25, 0.5, 7.75], [4.2, 4.3, 4.9]])
+FRACTIONS = np.array([0.05, 0.5, 0.95])
+QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
+every_clock = pytest.mark.parametrize(
+    "clock", range(len(CLOCKS)), ids=lambda k: type(CLOCKS[k]).__name__
+)
 
 
-def move(clock, t0, t1):
-    lag = clock.lag(jnp.asarray(float(t0)), jnp.asarray(float(t1)))
-    return float(lag.amount if isinstance(lag, Shift) else -lag.log_ratio)
+def size(lag):
+    return lag.amount if isinstance(lag, Shift) else -lag.log_ratio
+
+
+@cache
+def portrait(index):
+    """Everything the laws speak of, from one compiled program for each clock."""
+    arrays, rest = eqx.partition(CLOCKS[index], eqx.is_array)
+
+    def draw(arrays, t, s):
+        clock = eqx.combine(arrays, rest)
+        origin = clock.origin()
+        start = jnp.maximum(origin, 0.0)
+        between = lambda t0, t1: size(clock.lag(t0, t1))
+        four, five = jnp.asarray(4.0), jnp.asarray(5.0)
+
+        def kept(clock):
+            lags = clock.lag(jnp.stack([start, start + 1.0]), start + 2.0)
+            return jnp.sum(lags.kept)
+
+        return {
+            "halves": between(t[:, 0], t[:, 1]) + between(t[:, 1], t[:, 2]),
+            "whole": between(t[:, 0], t[:, 2]),
+            "none": between(t[:, 1], t[:, 1]),
+            "fractions": clock.fraction(clock.lag(four + s, five), four, five),
+            "origin": origin,
+            "first": between(origin, origin + 1.0),
+            "units": jnp.stack([between(start, start + 1), between(five, five + 1)]),
+            "slopes": jax.tree.leaves(eqx.filter_grad(kept)(clock)),
+        }
+
+    args = (arrays, jnp.asarray(TIMES), jnp.asarray(FRACTIONS))
+    program = jax.jit(draw).lower(*args).compile(QUICK)
+    return jax.tree.map(np.asarray, program(*args))
 
 
 def test_every_clock_of_the_library_is_in_the_battery():
@@ -54,43 +92,31 @@ def test_every_clock_of_the_library_is_in_the_battery():
     assert leaves == {type(clock) for clock in CLOCKS}
 
 
-@pytest.mark.parametrize("clock", CLOCKS, ids=name)
+@every_clock
 def test_lags_compose(clock):
-    for t0, t1, t2 in [(1.0, 2.0, 3.5), (0.25, 0.5, 7.75), (4.2, 4.3, 4.9)]:
-        whole = move(clock, t0, t2)
-        assert np.isclose(
-            move(clock, t0, t1) + move(clock, t1, t2), whole, rtol=1e-12, atol=1e-14
-        )
-        assert move(clock, t1, t1) == 0.0
+    found = portrait(clock)
+    assert np.allclose(found["halves"], found["whole"], rtol=1e-12, atol=1e-14)
+    assert np.all(found["none"] == 0.0)
 
 
-@pytest.mark.parametrize("clock", CLOCKS, ids=name)
+@every_clock
 def test_fraction_inverts_the_lag(clock):
-    t0, t1 = jnp.asarray(4.0), jnp.asarray(5.0)
-    s = jnp.asarray([0.05, 0.5, 0.95])
-    found = clock.fraction(clock.lag(t0 + s * (t1 - t0), t1), t0, t1)
-    assert np.allclose(found, s, atol=1e-10)
+    assert np.allclose(portrait(clock)["fractions"], FRACTIONS, atol=1e-10)
 
 
-@pytest.mark.parametrize("clock", CLOCKS, ids=name)
+@every_clock
 def test_the_origin_is_forgotten_or_infinitely_old(clock):
-    origin = clock.origin()
-    if np.isfinite(origin):
-        assert move(clock, origin, origin + 1.0) == np.inf
+    found = portrait(clock)
+    if np.isfinite(found["origin"]):
+        assert found["first"] == np.inf
     else:
-        assert clock.invariant
-        assert np.isclose(move(clock, 0.0, 1.0), move(clock, 5.0, 6.0), rtol=1e-12)
+        assert CLOCKS[clock].invariant
+        assert np.isclose(*found["units"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("clock", CLOCKS, ids=name)
+@every_clock
 def test_gradients_are_finite_even_at_the_origin(clock):
-    start = jnp.maximum(clock.origin(), 0.0)
-
-    def sizes(clock):
-        kept = clock.lag(jnp.stack([start, start + 1.0]), start + 2.0).kept
-        return jnp.sum(kept)
-
-    for leaf in jax.tree.leaves(eqx.filter_grad(sizes)(clock)):
+    for leaf in portrait(clock)["slopes"]:
         assert np.all(np.isfinite(leaf))
 
 
@@ -103,10 +129,10 @@ def test_tiny_steps_keep_their_relative_accuracy():
 
 def test_equal_gains_are_the_scale_clock_and_ratios_are_taken_as_given():
     gated, ratios = GatedClock(jnp.ones(6)), np.array([0.3, 1.0, 0.0, 0.9])
-    for k in range(1, 6):
-        assert np.isclose(move(gated, k, k + 1), move(ScaleClock(), k, k + 1))
-    given = GatedClock(ratios=ratios)
-    found = [np.exp(-move(given, k, k + 1)) for k in range(4)]
+    k = jnp.arange(1.0, 6.0)
+    assert np.allclose(size(gated.lag(k, k + 1)), size(ScaleClock().lag(k, k + 1)))
+    k = jnp.arange(4.0)
+    found = np.exp(-size(GatedClock(ratios=ratios).lag(k, k + 1)))
     assert np.allclose(found, ratios, atol=1e-15)
 
 

@@ -67,13 +67,17 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
     chunk = min(_CHUNK, -(-cells // _GROUP) * _GROUP)
     known = not is_traced(edges)
     regular = known and _is_regular(np.asarray(edges))
+    every = -(-cells // chunk) * chunk
     if not geometry.closed or geometry.buffered:
-        return Plan(chunk, -(-cells // chunk) * chunk, 0, regular)
-    if geometry.hold.inputs == 1:
-        return Plan(chunk, 0, 0, regular)
+        return Plan(chunk, every, 0, regular)
+    # a cell hold has a primitive, but its differences cost digits float32 lacks
+    held = geometry.hold.inputs == 1
+    otherwise = Plan(chunk, 0 if held else every, 0, regular)
+    if not known or (held and edges.dtype == jnp.float64):
+        return otherwise
     lag = geometry.clock.lag(edges[:-1], edges[1:])
-    if not known or is_traced(lag.new):
-        return Plan(chunk, -(-cells // chunk) * chunk, 0, regular)
+    if is_traced(lag.new):
+        return otherwise
     share = np.asarray(lag.new)
     stepped, largest = 0, _SHARES[-1]
     for largest in _SHARES:

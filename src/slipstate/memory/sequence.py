@@ -41,7 +41,7 @@ class Plan(NamedTuple):
     Attributes:
         chunk: Samples per chunk.
         stepped: Number of leading cells that are stepped one by one.
-        points: Gauss nodes per cell of a linear hold.
+        points: Gauss nodes per cell; 0 takes differences of the primitive instead.
         regular: Whether all cells have the same width.
     """
 
@@ -202,7 +202,7 @@ def _direct_chunk(
     whole = clock.lag(state.time, right[-1])
     carried = basis.matrix(whole) @ state.coefficients
     energy = basis.forgetting(whole) * state.energy
-    if geometry.hold.inputs == 1:
+    if not points:
         lags = clock.lag(edges[:-1], right[-1])
         first = jnp.zeros_like(u[:1, 0])
         jumps = jnp.diff(u[:, 0], axis=0, prepend=first)

@@ -31,10 +31,12 @@ def dilation_matrix(
     Returns:
         A, lower triangular, to a few units of rounding for any r and N.
     """
+    # rows of D - 1, not of D: what r near 1 changes is then accurate, not only D
     alpha, off = jacobi_recurrence(modes, 0.0, b)
     r, rho = jnp.exp(log_ratio), -jnp.expm1(log_ratio)
     spread = constant(alpha, r)
     below, above = constant(off[:-1], r), constant(off[1:], r)
+    multiplier = constant(_multiplier(modes, b), r)
 
     def multiply(row):  # coefficients of z * (row . p)
         down = jnp.concatenate([row[:1] * 0.0, row[:-1]])
@@ -43,16 +45,17 @@ def dilation_matrix(
 
     def ahead(carry, entry):
         before, now = carry
-        centre, back, scale = entry
+        centre, back, scale, still = entry
         # r (J - alpha_n) - rho alpha_n rather than r J - alpha_n: exact near r = 1
-        moved = r * (multiply(now) + (spread - centre) * now) - rho * centre * now
-        after = (moved - back * before) * scale
+        moved = r * (multiply(now) + (spread - centre) * now)
+        after = (moved - rho * (centre * now + still) - back * before) * scale
         return (now, after), now
 
-    first = jnp.zeros(modes, r.dtype).at[0].set(1.0)
-    rows = (spread, below, 1.0 / above)
-    _, matrix = jax.lax.scan(ahead, (first * 0.0, first), rows)
-    return jnp.tril(matrix * jnp.exp((1.0 + b) * log_ratio))
+    zero = jnp.zeros(modes, r.dtype)
+    rows = (spread, below, 1.0 / above, multiplier)
+    _, change = jax.lax.scan(ahead, (zero, zero), rows)
+    eye = jnp.eye(modes, dtype=r.dtype)
+    return (eye + jnp.tril(change)) * jnp.exp((1.0 + b) * log_ratio)
 
 
 @dilation_matrix.defjvp
@@ -80,9 +83,7 @@ def dilation_generator(modes: int, b: float = 0.0) -> np.ndarray:
         scale = np.sqrt(2.0 * n + 1.0)
         return np.tril(np.outer(scale, scale), -1) + np.diag(n + 1.0)
     alpha, off = jacobi_recurrence(modes, 0.0, b)
-    jacobi = (
-        np.diag(alpha[:modes]) + np.diag(off[1:modes], 1) + np.diag(off[1:modes], -1)
-    )
+    jacobi = _multiplier(modes, b)
     rows = np.zeros((modes, modes))  # of z p_n' = dD/dr at r = 1
     eye = np.eye(modes)
     for n in range(modes - 1):
@@ -91,6 +92,12 @@ def dilation_generator(modes: int, b: float = 0.0) -> np.ndarray:
             ahead = ahead - off[n] * rows[n - 1]
         rows[n + 1] = ahead / off[n + 1]
     return np.tril(rows) + (1.0 + b) * eye
+
+
+def _multiplier(modes: int, b: float) -> np.ndarray:
+    """Return the Jacobi matrix of "multiply by z"."""
+    alpha, off = jacobi_recurrence(modes, 0.0, b)
+    return np.diag(alpha) + np.diag(off[1:modes], 1) + np.diag(off[1:modes], -1)
 
 
 def multiply_legs(c: Float[Array, "mode *channel"]) -> Float[Array, "mode *channel"]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from slipstate.ground.errors import InputError
-from slipstate.ground.quadrature import gauss_jacobi, jacobi_recurrence
+from slipstate.ground.quadrature import gauss_jacobi
 from slipstate.memory.basis.dilation import dilation_matrix
 from slipstate.memory.basis.protocol import (
     AbstractBasis,
@@ -22,7 +22,12 @@ from slipstate.memory.basis.protocol import (
     constant,
     last_axis,
 )
-from slipstate.memory.basis.recurrence import graded_rule, recur, recur_dot
+from slipstate.memory.basis.recurrence import (
+    end_table,
+    graded_rule,
+    recur_ends,
+    recur_ends_dot,
+)
 from slipstate.memory.basis.unit import split_remembered, uniform_created
 from slipstate.memory.clock.lag import Dilation, Lag
 
@@ -42,11 +47,12 @@ class AbstractJacobiBasis(AbstractBasis):
 
     def values(self, z: Float[Array, "*batch"]) -> Float[Array, "*batch mode"]:
         """Evaluate all polynomials at z in [0, 1]."""
-        return recur(jacobi_recurrence(self.modes, self.a, self.b), self.modes, z)
+        return recur_ends(end_table(self.modes, self.a, self.b), z, 1.0 - z)
 
     def at(self, lag: Lag) -> Float[Array, "*batch mode"]:
         """Evaluate all polynomials where *now* was `lag` ago."""
-        return self.values(lag.kept)
+        table = end_table(self.modes, self.a, self.b)
+        return recur_ends(table, lag.kept, lag.new)
 
     def fill(self, lag: Lag) -> Float[Array, "*batch mode"]:
         """Integrate over [r, 1] in closed form.
@@ -58,7 +64,8 @@ class AbstractJacobiBasis(AbstractBasis):
         n = self.modes
         if n == 1:
             return share
-        inner = recur(jacobi_recurrence(n, self.a + 1, self.b + 1), n - 1, lag.kept)
+        table = end_table(n - 1, self.a + 1, self.b + 1)
+        inner = recur_ends(table, lag.kept, lag.new)
         rest = inner * self._edge(lag)[..., None] * last_axis(self._scale(), inner)
         return jnp.concatenate([share, rest], axis=-1)
 
@@ -70,9 +77,9 @@ class AbstractJacobiBasis(AbstractBasis):
         n = self.modes
         if n == 1:
             return share[None]
-        family = jacobi_recurrence(n, self.a + 1, self.b + 1)
+        table = end_table(n - 1, self.a + 1, self.b + 1)
         weighted = self._edge(lag)[:, None] * jumps
-        inner = recur_dot(family, n - 1, lag.kept, weighted)
+        inner = recur_ends_dot(table, lag.kept, lag.new, weighted)
         return jnp.concatenate(
             [share[None], inner * constant(self._scale(), inner)[:, None]]
         )

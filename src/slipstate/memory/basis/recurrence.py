@@ -1,13 +1,20 @@
 """Orthonormal polynomials on the device, and quadrature graded towards an end."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from slipstate.ground.quadrature import Recurrence, gauss_jacobi
+from slipstate.ground.quadrature import (
+    Recurrence,
+    evaluate,
+    gauss_jacobi,
+    jacobi_recurrence,
+)
 from slipstate.memory.basis.protocol import constant
 
 
@@ -40,35 +47,104 @@ def recur(
     return jnp.moveaxis(jnp.concatenate([values, last[None]]), 0, -1)
 
 
-def recur_dot(
-    recurrence: Recurrence,
-    modes: int,
-    x: Float[Array, " node"],
-    weights: Float[Array, "node channel"],
-) -> Float[Array, "mode channel"]:
-    """Return sum_j p[n](x_j) weights_j without storing the polynomials.
+class EndTable(NamedTuple):
+    """A Jacobi family as differences from its values at both ends of [0, 1].
+
+    With q_n = p_n / p_n(e) for an end e and s = z - e the recurrence reads
+
+        q_{n+1} - q_n = carry_n (q_n - q_{n-1}) + slope_n s q_n.
+
+    Columns are the older and the newer end.
+
+    Attributes:
+        carry: (mode, 2).
+        slope: (mode, 2).
+        size: (mode, 2) p_n(e).
+    """
+
+    carry: np.ndarray
+    slope: np.ndarray
+    size: np.ndarray
+
+
+@lru_cache(maxsize=256)
+def end_table(modes: int, a: float, b: float) -> EndTable:
+    """Return the differences of the first `modes` Jacobi polynomials.
 
     Args:
-        recurrence: The family, with at least `modes` coefficients.
         modes: Number of polynomials.
-        x: Nodes.
+        a: Exponent of the measure at z = 1.
+        b: Exponent at z = 0.
+
+    Returns:
+        The table.
+    """
+    family = jacobi_recurrence(modes, a, b)
+    size = evaluate(family, modes + 1, np.array([0.0, 1.0]))
+    before = np.concatenate([np.zeros((1, 2)), size[:-2]])
+    ahead = family.off[1:, None] * size[1:]
+    return EndTable(
+        family.off[:-1, None] * before / ahead, size[:-1] / ahead, size[:-1]
+    )
+
+
+def recur_ends(
+    table: EndTable, left: Float[Array, "*batch"], right: Float[Array, "*batch"]
+) -> Float[Array, "*batch mode"]:
+    """Evaluate Jacobi polynomials at z from its distances to both ends.
+
+    Near an end a polynomial of degree n changes over distances of 1/n^2, so the
+    distance is what must be accurate, not z.
+
+    Args:
+        table: The family.
+        left: z.
+        right: 1 - z.
+
+    Returns:
+        Values, the mode last.
+    """
+    values = _from_the_nearer_end(table, left, right, lambda p: p)
+    return jnp.moveaxis(values, 0, -1)
+
+
+def recur_ends_dot(
+    table: EndTable,
+    left: Float[Array, " node"],
+    right: Float[Array, " node"],
+    weights: Float[Array, "node channel"],
+) -> Float[Array, "mode channel"]:
+    """Return sum_j p[n](z_j) weights_j without storing the polynomials.
+
+    Args:
+        table: The family.
+        left: z of the nodes.
+        right: 1 - z.
         weights: What each node counts, per channel.
 
     Returns:
         One sum per polynomial and channel.
     """
-    alpha, off = (constant(table, x) for table in recurrence)
     rows = weights.T
+    return _from_the_nearer_end(table, left, right, lambda p: rows @ p)
+
+
+def _from_the_nearer_end(
+    table: EndTable, left: Array, right: Array, keep: Callable[[Array], Array]
+) -> Array:
+    """Run the differences away from the nearer end; keep something of every p[n]."""
+    newer = right < left
+    shift = jnp.where(newer, -right, left)
 
     def ahead(carry, row):
-        before, now = carry
-        centre, back, scale = row
-        after = ((x - centre) * now - back * before) * scale
-        return (now, after), rows @ now
+        now, step = carry
+        back, slope, size = (jnp.where(newer, pair[1], pair[0]) for pair in row)
+        after = back * step + slope * shift * now
+        return (now + after, after), keep(size * now)
 
-    table = (alpha[:modes], off[:modes], 1.0 / off[1 : modes + 1])
-    start = (jnp.zeros_like(x), jnp.ones_like(x))
-    return jax.lax.scan(ahead, start, table)[1]
+    rows = tuple(constant(part, left) for part in table)
+    start = (jnp.ones_like(left), jnp.zeros_like(left))
+    return jax.lax.scan(ahead, start, rows)[1]
 
 
 @lru_cache(maxsize=256)
