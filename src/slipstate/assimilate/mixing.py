@@ -47,10 +47,16 @@ def mix_moments(
     Returns:
         m_j and P_j, with the mode on the same axis.
     """
-    mixed = jnp.einsum("ij,...in->...jn", weights, means)
-    apart = means[..., :, None, :] - mixed[..., None, :, :]
-    cov = jnp.einsum("ij,...inm->...jnm", weights, covs)
-    return mixed, cov + jnp.einsum("ij,...ijn,...ijm->...jnm", weights, apart, apart)
+    # modes are few, and a sum over them fuses where a contraction would be transposed
+    modes = range(means.shape[-2])
+    columns = weights.reshape(len(modes), *(1,) * (means.ndim - 2), len(modes), 1)
+    mixed = sum(columns[i] * means[..., i, None, :] for i in modes)
+    cov = jnp.zeros_like(covs)
+    for i in modes:
+        apart = means[..., i, None, :] - mixed
+        spread = apart[..., :, None] * apart[..., None, :]
+        cov = cov + columns[i][..., None] * (covs[..., i, None, :, :] + spread)
+    return mixed, cov
 
 
 def collapse(

@@ -62,7 +62,7 @@ def update_series(
     ph = cov @ h
     signal = ph @ h
     weight = precision_weight(innovation, signal + noise, dof)
-    gain = ph / (signal + noise / weight)[..., None]
-    mean = mean + gain * innovation[..., None]
-    cov = cov - gain[..., :, None] * ph[..., None, :]
+    precise = 1.0 / (signal + noise / weight)
+    mean = mean + ph * (precise * innovation)[..., None]
+    cov = cov - precise[..., None, None] * (ph[..., :, None] * ph[..., None, :])
     return mean, 0.5 * (cov + jnp.swapaxes(cov, -1, -2)), signal

@@ -14,6 +14,7 @@ reference frame that moves all stations for a few days and means nothing.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -96,38 +97,15 @@ def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRow
     Returns:
         The rows, stacked in the order of `horizons`.
     """
-    M = model.modes
     rows, drifts, noises, commons = [], [], [], []
     for horizon in horizons:
-        # gains[k] = h F^(H-1-k): what a shock at tick k + 1 does to y at tick H
-        gain = jnp.broadcast_to(model.h, model.initial_mean.shape)
-        gains = [gain]
-        for _ in range(horizon - 1):
-            gain = jnp.einsum("scn,scnm->scm", gain, model.F)
-            gains.append(gain)
-        rows.append(jnp.einsum("scn,scnm->scm", gain, model.F))
-        gains.reverse()
-        # probs[i, s]: P(start in i, be in s now); first and second moment of the sum
-        probs = jnp.eye(M, dtype=model.switch.dtype)
-        shape = (M, M, *model.noise_scale.shape)
-        first = jnp.zeros(shape, model.switch.dtype)
-        second = jnp.zeros(shape, model.switch.dtype)
-        noise = jnp.zeros((M, *model.noise_scale.shape), model.switch.dtype)
-        for gain in gains:
-            probs = probs @ model.switch
-            first = jnp.einsum("ijsc,jk->iksc", first, model.switch)
-            second = jnp.einsum("ijsc,jk->iksc", second, model.switch)
-            shift = jnp.einsum("scn,kscn->ksc", gain, model.b)[None]
-            second = second + 2.0 * shift * first + probs[..., None, None] * shift**2
-            first = first + probs[..., None, None] * shift
-            spread = jnp.einsum("scn,kscnm,scm->ksc", gain, model.Q, gain)
-            noise = noise + jnp.einsum("ik,ksc->isc", probs, spread)
-        mean = jnp.sum(first, 1)
-        drifts.append(mean)
+        row, drift, noise = _ahead(model, horizon)
         decay = model.common_decay**horizon
-        commons.append(decay)
         grown = (1.0 - decay**2) * model.common_sd**2
-        noises.append(noise + jnp.sum(second, 1) - mean**2 + grown[None, None])
+        rows.append(row)
+        drifts.append(drift)
+        noises.append(noise + grown[None, None])
+        commons.append(decay)
     steps = 1.0 - (1.0 - model.kick_prob) ** jnp.asarray(
         horizons, model.kick_prob.dtype
     )
@@ -138,3 +116,43 @@ def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRow
         jnp.stack(commons),
         steps,
     )
+
+
+def _ahead(
+    model: NetworkModel, horizon: int
+) -> tuple[
+    Float[Array, "station comp state"],
+    Float[Array, "mode station comp"],
+    Float[Array, "mode station comp"],
+]:
+    """Return the row h F^H, and mean and variance of what comes on the way."""
+    M = model.modes
+    dtype = model.switch.dtype
+
+    def back(gain: Array, _: None) -> tuple[Array, Array]:
+        return jnp.sum(gain[..., None] * model.F, -2), gain
+
+    # gains[k] = h F^(H-1-k): what a shock at tick k + 1 does to y at tick H
+    start = jnp.broadcast_to(model.h, model.initial_mean.shape)
+    row, gains = jax.lax.scan(back, start, length=horizon, reverse=True)
+
+    def forth(carry: tuple, gain: Array) -> tuple[tuple, None]:
+        # probs[i, s]: P(start in i, be in s now); first and second moment of the sum
+        probs, first, second, noise = carry
+        probs = probs @ model.switch
+        first = jnp.einsum("ijsc,jk->iksc", first, model.switch)
+        second = jnp.einsum("ijsc,jk->iksc", second, model.switch)
+        shift = jnp.einsum("scn,kscn->ksc", gain, model.b)[None]
+        here = probs[..., None, None]
+        second = second + 2.0 * shift * first + here * shift**2
+        first = first + here * shift
+        spread = jnp.einsum("scn,kscnm,scm->ksc", gain, model.Q, gain)
+        noise = noise + jnp.einsum("ik,ksc->isc", probs, spread)
+        return (probs, first, second, noise), None
+
+    shape = model.noise_scale.shape
+    sums = jnp.zeros((M, M, *shape), dtype)
+    initial = (jnp.eye(M, dtype=dtype), sums, sums, jnp.zeros((M, *shape), dtype))
+    (_, first, second, noise), _ = jax.lax.scan(forth, initial, gains)
+    mean = jnp.sum(first, 1)
+    return row, mean, noise + jnp.sum(second, 1) - mean**2

@@ -266,16 +266,16 @@ def _fit(
     used = series.mask[:end] & series.training[:end, :, None]
     first = max(0, end - _LONGEST_FIT)
 
-    def by_series(x: np.ndarray) -> Array:
-        return jnp.asarray(np.moveaxis(x[first:end].reshape(end - first, K), 1, 0))
+    def by_series(x: np.ndarray) -> np.ndarray:
+        return np.moveaxis(x[first:end].reshape(end - first, K), 1, 0)
 
     kicked = np.broadcast_to(kicks[..., None], used.shape)
     level = np.asarray(prior.level) + np.asarray(prior.rate) * first * series.tick
     tick = jnp.asarray(series.tick)
     data = (
-        jnp.asarray(level.reshape(K)),
-        jnp.asarray(np.asarray(prior.rate).reshape(K)),
-        jnp.asarray(direction.reshape(K)),
+        level.reshape(K),
+        np.asarray(prior.rate).reshape(K),
+        direction.reshape(K),
         *(by_series(x) for x in (series.y, used, series.scale, kicked)),
     )
 
@@ -284,7 +284,7 @@ def _fit(
         groups = []
         for at in range(0, len(which), _GROUP):
             some = np.resize(np.arange(at, min(at + _GROUP, len(which))), _GROUP)
-            part = tuple(x[which[some]] for x in data)
+            part = tuple(jnp.asarray(x[which[some]]) for x in data)
             groups.append(np.asarray(_terms(jnp.asarray(theta[some]), part, tick)))
         return np.concatenate(groups)[: len(which)]
 
