@@ -1,0 +1,164 @@
+"""What a bridge carries from one observation to the next: members and their past."""
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Int
+
+from slipstate.assimilate.protocol import require_transition
+from slipstate.ground.elimination import psd_root
+from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.types import Key, ScalarLike
+from slipstate.systems.beliefs import Diffuse
+from slipstate.systems.protocol import AbstractModel, Input
+from slipstate.systems.samples import Ensemble
+
+
+class BridgeState(eqx.Module):
+    """An ensemble that remembers how its members came about.
+
+    Attributes:
+        members: The members; model noise is drawn.
+        origins: The members before model noise was drawn; the members where it is not
+            kept apart.
+        noise: Factor of the model noise of each member; no columns where it is not
+            kept apart, zero after an update.
+        ancestors: Which member of the row before each member descends from.
+    """
+
+    members: Float[Array, "*time ens state"]
+    origins: Float[Array, "*time ens state"]
+    noise: Float[Array, "*time ens state noise"]
+    ancestors: Int[Array, "*time ens"]
+
+
+def check_members(model: AbstractModel, members: int, method: str) -> None:
+    """Raise unless a model has one transition and a start that can be sampled.
+
+    Args:
+        model: The model.
+        members: Size of the ensemble.
+        method: Name of the method that asks.
+
+    Raises:
+        MethodError: The initial belief is diffuse or has another size, or the model
+            switches.
+    """
+    require_transition(model, method)
+    initial = model.initial
+    if isinstance(initial, Diffuse):
+        raise MethodError(
+            f"`{method}` cannot sample a Diffuse initial belief. Pass a Gaussian that "
+            "covers what is possible, or use Kalman()."
+        )
+    if isinstance(initial, Ensemble) and len(initial.members) != members:
+        raise MethodError(
+            f"`members` must be {len(initial.members)}, the size of the model's "
+            f"initial ensemble; got {members}."
+        )
+
+
+def check_count(members: int) -> None:
+    """Raise unless an ensemble of this size has a spread.
+
+    Args:
+        members: Size of the ensemble.
+
+    Raises:
+        InputError: Fewer than two.
+    """
+    if members < 2:
+        raise InputError(
+            f"`members` must be at least 2; got {members}. Pass 50 to start with."
+        )
+
+
+def first_members(
+    model: AbstractModel, members: int, *, key: Key
+) -> Float[Array, "ens state"]:
+    """Draw the first ensemble, or take it from the model where it is one.
+
+    Args:
+        model: The model.
+        members: Size of the ensemble.
+        key: Random key.
+
+    Returns:
+        The members.
+    """
+    if isinstance(model.initial, Ensemble):
+        return model.initial.members
+    keys = jax.random.split(key, members)
+    return jax.vmap(lambda key: model.initial.sample(key=key))(keys)
+
+
+def move_members(
+    model: AbstractModel,
+    members: Float[Array, "ens state"],
+    u: Input,
+    dt: ScalarLike,
+    *,
+    key: Key,
+) -> Float[Array, "ens state"]:
+    """Move every member by a draw of the transition.
+
+    Args:
+        model: The model.
+        members: The members.
+        u: Exogenous input.
+        dt: Length of the step.
+        key: Random key.
+
+    Returns:
+        The members after `dt`.
+    """
+    transition = require_transition(model, "move_members")
+    keys = jax.random.split(key, len(members))
+    move = lambda x, key: transition.sample(x, u, dt, key=key)
+    return jax.vmap(move)(members, keys)
+
+
+def split_moves(
+    model: AbstractModel,
+    members: Float[Array, "ens state"],
+    u: Input,
+    dt: ScalarLike,
+) -> tuple[Float[Array, "ens state"], Float[Array, "ens state state"]]:
+    """Move every member without noise, and return the noise it would have had.
+
+    Args:
+        model: The model.
+        members: The members.
+        u: Exogenous input.
+        dt: Length of the step.
+
+    Returns:
+        Where the members go on average, and a square factor of the noise of each.
+    """
+    transition = require_transition(model, "split_moves")
+
+    def move(x: Array) -> tuple[Array, Array]:
+        factor = transition.noise_factor(x, u, dt)
+        return transition.mean(x, u, dt), psd_root(factor @ factor.T)
+
+    return jax.vmap(move)(members)
+
+
+def needed(key: Key | None, method: str) -> Key:
+    """Return the key, or say that one is needed.
+
+    Args:
+        key: Random key, or None.
+        method: Name of the method that asks.
+
+    Returns:
+        The key.
+
+    Raises:
+        InputError: No key was given.
+    """
+    if key is None:
+        raise InputError(
+            f"`key` must be a random key for {method}, which draws; got None. Pass "
+            "key=jax.random.key(0)."
+        )
+    return key
