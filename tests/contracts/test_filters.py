@@ -17,9 +17,11 @@ from slipstate.assimilate import (
     AbstractFilter,
     AbstractSmoother,
     EnsembleTransformKalman,
+    InformationKalman,
     InteractingMultipleModel,
     Kalman,
     Observations,
+    SquareRootKalman,
     StudentT,
     filter_series,
     init,
@@ -40,12 +42,15 @@ CASES = {
         EnsembleTransformKalman(members=50, inflation=1.02),
         EnsembleTransformKalman(members=2, rotate=False),
     ],
+    "InformationKalman": [InformationKalman()],
     "InteractingMultipleModel": [
         InteractingMultipleModel(),
         InteractingMultipleModel(robust=StudentT(4.0)),
     ],
+    "SquareRootKalman": [SquareRootKalman()],
 }
 METHODS = [method for methods in CASES.values() for method in methods]
+HEAVY_TAILED = (Kalman, InteractingMultipleModel)
 
 
 def _name(method):
@@ -243,7 +248,7 @@ def test_a_second_call_traces_nothing(method, key):
 
 @pytest.mark.parametrize("method", METHODS, ids=_name)
 def test_a_linear_gaussian_model_gets_the_exact_answer(method, key):
-    if not isinstance(method, EnsembleTransformKalman) and method.robust is not None:
+    if isinstance(method, HEAVY_TAILED) and method.robust is not None:
         pytest.skip("heavy tails are another model")
     y = Observations(data(rows=12))
     exact = filter_series(model(), y, Kalman())

@@ -15,6 +15,13 @@ from slipstate.assimilate.ensemble import (
     EnsembleInfo,
     EnsembleTransformKalman,
 )
+from slipstate.assimilate.factors import (
+    FactorInfo,
+    FactorState,
+)
+from slipstate.assimilate.information import (
+    InformationKalman,
+)
 from slipstate.assimilate.kalman import (
     Kalman,
     KalmanInfo,
@@ -60,6 +67,9 @@ from slipstate.assimilate.scores import (
     log_score_gaussian,
     log_score_mixture,
 )
+from slipstate.assimilate.square_root import (
+    SquareRootKalman,
+)
 from slipstate.assimilate.switching import (
     InteractingMultipleModel,
     SwitchingInfo,
@@ -74,7 +84,10 @@ __all__ = [
     "AbstractSmoother",
     "EnsembleInfo",
     "EnsembleTransformKalman",
+    "FactorInfo",
+    "FactorState",
     "FilterResult",
+    "InformationKalman",
     "InteractingMultipleModel",
     "Kalman",
     "KalmanInfo",
@@ -83,6 +96,7 @@ __all__ = [
     "Running",
     "SeriesPass",
     "SmoothResult",
+    "SquareRootKalman",
     "StudentT",
     "SwitchingInfo",
     "SwitchingState",

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from slipstate.ground.elimination import Row, loop
+
 
 def after(value: Float[Array, "*shape"], first: Array) -> Float[Array, "*shape"]:
     """Return `value` unchanged, but only once `first` is known.
@@ -38,7 +40,12 @@ def symmetric(matrix: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
 
 
 def triangular_factor(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
-    """Return the lower triangular L with L L^T = columns columns^T, by one QR.
+    """Return the lower triangular L with L L^T = columns columns^T.
+
+    By Householder reflections written out as sums and products: nothing is squared or
+    divided by a vanishing pivot, and no library call can deadlock. A row that is
+    nothing but rounding once the rows before it are known gets an exact zero on the
+    diagonal, so factors of any rank are welcome and so are their gradients.
 
     Args:
         columns: Any factor of the wanted matrix; m may be smaller or larger than n.
@@ -46,13 +53,80 @@ def triangular_factor(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
     Returns:
         The Cholesky-like factor with non-negative diagonal, without ever forming the
         product (so its condition number is not squared).
+
+    References:
+        Golub & Van Loan (2013), Matrix Computations, section 5.2.
     """
     n, m = columns.shape
     if m < n:
         columns = jnp.concatenate([columns, jnp.zeros((n, n - m), columns.dtype)], 1)
-    upper = jnp.linalg.qr(columns.T, mode="r")
-    sign = jnp.where(jnp.diagonal(upper) < 0, -1.0, 1.0).astype(columns.dtype)
-    return (upper * sign[:, None]).T
+        m = n
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(columns), axis=1))
+    size = jnp.where(size > 0, size, 1.0)
+    floor = m * jnp.finfo(columns.dtype).eps
+    places = jnp.arange(m)
+
+    def reflect(rows: Array, row: Row) -> tuple[Array, Array]:
+        # scaled by its largest entry, so that no unit makes a square vanish
+        x = jnp.where(places >= row, rows[row] / size[row], 0.0)
+        square = jnp.sum(x * x)
+        usable = square > floor * floor
+        length = jnp.sqrt(jnp.where(usable, square, 1.0))
+        end = jnp.where(x[row] < 0, length, -length)
+        normal = x - jnp.where(places == row, end, 0.0)
+        scale = jnp.where(usable, 1.0 / (length * (length + jnp.abs(x[row]))), 0.0)
+        rows = rows - (scale * (rows @ normal))[:, None] * normal[None, :]
+        return rows, jnp.where(usable, end * size[row], 0.0)
+
+    rows, ends = loop(reflect, columns, n)
+    sign = jnp.where(ends < 0, -1.0, 1.0).astype(columns.dtype)
+    return (jnp.tril(rows[:, :n], -1) + jnp.diag(ends)) * sign[None, :]
+
+
+def solve_lower(
+    lower: Float[Array, "n n"], rhs: Float[Array, "n m"]
+) -> Float[Array, "n m"]:
+    """Solve lower x = rhs by forward substitution; a zero pivot gives a zero.
+
+    Args:
+        lower: Lower triangular, such as `triangular_factor` returns.
+        rhs: Right-hand sides in columns.
+
+    Returns:
+        The solution of least rank: a component without variance stays as it is.
+    """
+
+    def substitute(x: Array, row: Row) -> tuple[Array, None]:
+        pivot = lower[row, row]
+        usable = pivot != 0
+        value = (rhs[row] - lower[row] @ x) / jnp.where(usable, pivot, 1.0)
+        return x.at[row].set(jnp.where(usable, value, 0.0)), None
+
+    return loop(substitute, jnp.zeros_like(rhs), lower.shape[0])[0]
+
+
+def divide_lower(
+    left: Float[Array, "m n"], lower: Float[Array, "n n"]
+) -> Float[Array, "m n"]:
+    """Solve x lower = left by backward substitution; a zero pivot gives a zero.
+
+    Args:
+        left: Left-hand sides in rows.
+        lower: Lower triangular, such as `triangular_factor` returns.
+
+    Returns:
+        The solution, zero in the columns of components without variance.
+    """
+    n = lower.shape[0]
+
+    def substitute(x: Array, turn: Row) -> tuple[Array, None]:
+        column = n - 1 - turn
+        pivot = lower[column, column]
+        usable = pivot != 0
+        value = (left[:, column] - x @ lower[:, column]) / jnp.where(usable, pivot, 1.0)
+        return x.at[:, column].set(jnp.where(usable, value, 0.0)), None
+
+    return loop(substitute, jnp.zeros_like(left), n)[0]
 
 
 def psd_factor(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
