@@ -54,6 +54,7 @@ from slipstate.assimilate.robust import (
 )
 from slipstate.assimilate.run import (
     filter_series,
+    filter_stretches,
     init,
     smooth_series,
     step,
@@ -110,6 +111,7 @@ __all__ = [
     "energy_score",
     "fair_crps",
     "filter_series",
+    "filter_stretches",
     "init",
     "log_score_gaussian",
     "log_score_mixture",

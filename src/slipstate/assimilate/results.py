@@ -5,24 +5,33 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from slipstate.assimilate.kept import (
+    KeptInnovation,
+    Moments,
+    covs_of,
+    means_of,
+    not_kept,
+    probs_of,
+    samples_of,
+    variances_of,
+)
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
     Running,
     State,
 )
-from slipstate.ground.errors import MethodError
 from slipstate.ground.solution import Outcome
 from slipstate.ground.types import Count, Scalar
-from slipstate.systems.beliefs import Categorical, Mixture
-from slipstate.systems.samples import Ensemble, Particles
+from slipstate.systems.samples import Particles
 
 
 class FilterResult(eqx.Module):
     """What a filter says at every row of a series.
 
     Attributes:
-        predicted: The filter's state at each row before the row was seen.
+        predicted: The filter's state at each row before the row was seen, or moments
+            of it where the filter was told to keep no covariances.
         filtered: The same after it was seen.
         info: Diagnostics of each update.
         step_log_likelihoods: log p(y_k | earlier rows) [nats], row by row.
@@ -30,9 +39,9 @@ class FilterResult(eqx.Module):
         method: The filter.
     """
 
-    predicted: State
-    filtered: State
-    info: AbstractInfo
+    predicted: State | Moments
+    filtered: State | Moments
+    info: AbstractInfo | KeptInnovation
     step_log_likelihoods: Float[Array, " time"]
     final: Running
     method: AbstractFilter
@@ -53,6 +62,11 @@ class FilterResult(eqx.Module):
         return covs_of(self.method, self.filtered)
 
     @property
+    def variances(self) -> Float[Array, "time state"]:
+        """Variance of each component of the state given the rows up to each row."""
+        return variances_of(self.method, self.filtered)
+
+    @property
     def predicted_means(self) -> Float[Array, "time state"]:
         """Mean of the state given the rows before each row."""
         return means_of(self.method, self.predicted)
@@ -70,7 +84,18 @@ class FilterResult(eqx.Module):
     @property
     def innovation_covs(self) -> Float[Array, "time obs obs"]:
         """Covariance of the predicted observation, noise included."""
+        if isinstance(self.info, KeptInnovation):
+            raise not_kept("innovation_covs", "full")
         return self.info.innovation_cov
+
+    @property
+    def innovation_variances(self) -> Float[Array, "time obs"]:
+        """Variance of each predicted component, noise included."""
+        if isinstance(self.info, KeptInnovation):
+            if self.info.var is None:
+                raise not_kept("innovation_variances", "diagonal")
+            return self.info.var
+        return jnp.diagonal(self.info.innovation_cov, axis1=1, axis2=2)
 
     @property
     def ensembles(self) -> Float[Array, "time ens state"]:
@@ -80,7 +105,7 @@ class FilterResult(eqx.Module):
             MethodError: The filter carries no ensemble.
         """
         method = self.method
-        return jax.vmap(lambda state: _members(method, state))(self.filtered)
+        return jax.vmap(lambda state: samples_of(method, state).members)(self.filtered)
 
     @property
     def weights(self) -> Float[Array, "time ens"]:
@@ -125,12 +150,15 @@ class SmoothResult(eqx.Module):
     """What is known about every row once the whole series was seen.
 
     Attributes:
-        smoothed: The method's state at each row given all rows.
+        smoothed: The method's state at each row given all rows, or moments of it.
         filter: The result of the pass forwards.
+        lag_one_covs: Covariance of the state at each row but the first (rows) with the
+            state one row earlier (columns), given all rows; None unless asked for.
     """
 
-    smoothed: State
+    smoothed: State | Moments
     filter: FilterResult
+    lag_one_covs: Float[Array, "steps state state"] | None = None
 
     @property
     def means(self) -> Float[Array, "time state"]:
@@ -141,6 +169,11 @@ class SmoothResult(eqx.Module):
     def covs(self) -> Float[Array, "time state state"]:
         """Covariance of the state given all rows."""
         return covs_of(self.filter.method, self.smoothed)
+
+    @property
+    def variances(self) -> Float[Array, "time state"]:
+        """Variance of each component of the state given all rows."""
+        return variances_of(self.filter.method, self.smoothed)
 
     @property
     def probs(self) -> Float[Array, "time mode"]:
@@ -157,72 +190,10 @@ class SmoothResult(eqx.Module):
         return self.filter.log_likelihood
 
 
-def means_of(method: AbstractFilter, states: State) -> Float[Array, "time state"]:
-    """Return the mean of each of a series of filter states.
-
-    Args:
-        method: The filter.
-        states: Its states, stacked along time.
-    """
-    return jax.vmap(lambda state: method.belief(state).mean())(states)
-
-
-def covs_of(method: AbstractFilter, states: State) -> Float[Array, "time state state"]:
-    """Return the covariance of each of a series of filter states.
-
-    Args:
-        method: The filter.
-        states: Its states, stacked along time.
-    """
-    return jax.vmap(lambda state: method.belief(state).cov())(states)
-
-
-def probs_of(method: AbstractFilter, states: State) -> Float[Array, "time mode"]:
-    """Return the probability of each mode in each of a series of filter states.
-
-    Args:
-        method: The filter.
-        states: Its states, stacked along time.
-
-    Raises:
-        MethodError: The filter follows no modes.
-    """
-    return jax.vmap(lambda state: _probs(method, state))(states)
-
-
-def _probs(method: AbstractFilter, state: State) -> Float[Array, " mode"]:
-    """Return the mode probabilities of one filter state, or say that there are none."""
-    belief = method.belief(state)
-    if isinstance(belief, Categorical):
-        return belief.probs()
-    if isinstance(belief, Mixture):
-        return belief.weights()
-    raise MethodError(
-        f"`probs` needs a method that follows modes; {type(method).__name__} follows "
-        "none. Use `means` and `covs`."
-    )
-
-
-def _members(method: AbstractFilter, state: State) -> Float[Array, "ens state"]:
-    """Return the members of one filter state, or say that there are none."""
-    return _samples(method, state).members
-
-
 def _weights(method: AbstractFilter, state: State) -> Float[Array, " ens"]:
     """Return the weights of the members of one filter state."""
-    samples = _samples(method, state)
+    samples = samples_of(method, state)
     if isinstance(samples, Particles):
         return samples.weights()
     size = samples.members.shape[0]
     return jnp.full(size, 1.0 / size, samples.members.dtype)
-
-
-def _samples(method: AbstractFilter, state: State) -> Ensemble | Particles:
-    """Return a belief held by samples, or say that the filter has none."""
-    belief = method.belief(state)
-    if not isinstance(belief, Ensemble | Particles):
-        raise MethodError(
-            f"`ensembles` needs a filter that carries members; {type(method).__name__} "
-            "carries none. Use `means` and `covs`."
-        )
-    return belief

@@ -1,4 +1,4 @@
-"""The only loops: any filter over any series, at once or one observation at a time.
+"""The drivers: any filter over any series, at once or one observation at a time.
 
     result = filter_series(model, Observations(y), Kalman())
     result = smooth_series(model, Observations(y), Kalman())
@@ -7,9 +7,11 @@
     running, info = step(model, running, y_k, t=t_k, method=Kalman())
 
 Both roads are the same compiled step, so they agree to the last bit that the compiler
-keeps, and a run may stop after any row and go on from `result.final`.
+keeps, and a run may stop after any row and go on from `result.final`. A series that
+does not fit into memory goes in stretches through `filter_stretches`.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -18,24 +20,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from slipstate.assimilate.kalman import Kalman
-from slipstate.assimilate.observations import Observations, Rows
-from slipstate.assimilate.protocol import (
-    AbstractFilter,
-    AbstractInfo,
-    AbstractSeriesFilter,
-    AbstractSmoother,
-    Running,
-    SeriesPass,
-    State,
+from slipstate.assimilate.kept import Keep, check_keep, keep_info, keep_state
+from slipstate.assimilate.observations import Observations
+from slipstate.assimilate.passes import (
+    advance,
+    filter_pass,
+    lag_one_pass,
+    require_smoother,
+    row_model,
+    smooth_pass,
 )
+from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
 from slipstate.assimilate.results import FilterResult, SmoothResult
-from slipstate.ground.arrays import Numbers
-from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.arrays import Numbers, is_concrete
+from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractModel
+from slipstate.systems.varying import AbstractVaryingModel
 
 _EXACT = Kalman()
-_IN_CACHE = 4096  # numbers of a covariance matrix times steps treated side by side
 
 
 def init(
@@ -60,9 +63,10 @@ def init(
     Raises:
         MethodError: The method cannot treat this model.
     """
-    method.check(model)
+    first = row_model(model, 0)
+    method.check(first)
     key_init, key_run = (None, None) if key is None else jax.random.split(key)
-    state = method.init(model, key=key_init)
+    state = method.init(first, key=key_init)
     t = jnp.asarray(0.0 if t0 is None else t0, float)
     moves = jnp.asarray(t0 is not None)
     return Running(state, t, moves, jnp.zeros((), int), key_run)
@@ -80,6 +84,8 @@ def step(
 ) -> tuple[Running, AbstractInfo]:
     """Let time pass until `t` and take in one observation.
 
+    Where latency counts, `Stepper` does the same in a fraction of the time.
+
     Args:
         model: The model.
         running: Where the run stands.
@@ -91,7 +97,12 @@ def step(
 
     Returns:
         Where the run stands now, and the diagnostics of this update.
+
+    Raises:
+        InputError: Time runs backwards, or the observation has another size than the
+            model's.
     """
+    _check_time(running, t)
     given = (_as_array(y), _as_array(t), _as_array(mask), _as_array(u))
     return _step(model, running, given, method)
 
@@ -104,6 +115,7 @@ def filter_series(
     key: Key | None = None,
     prior_at: str = "first",
     running: Running | None = None,
+    cov: Keep = "full",
 ) -> FilterResult:
     """Follow a whole series of observations.
 
@@ -116,19 +128,53 @@ def filter_series(
             "before": it holds one step earlier, a step as long as the first gap.
         running: Where an earlier part of the series ended (`result.final`), to go on
             from there; then `key` and `prior_at` do not matter.
+        cov: What to keep at every row: "full" covariances, their "diagonal", or "none".
 
     Returns:
         Beliefs, innovations and likelihoods at every row, and the state at the end.
 
     Raises:
         MethodError: The method cannot treat this model.
-        InputError: Observations and model disagree in size.
+        InputError: Observations and model disagree in size, or the series begins
+            before the run stands.
     """
-    _check_sizes(model, observations)
-    method.check(model)
-    if prior_at not in ("first", "before"):
-        raise InputError(f'`prior_at` must be "first" or "before"; got "{prior_at}".')
-    return _filter(model, observations, method, key, prior_at == "before", running)
+    _check(model, observations, method, prior_at, cov, running)
+    before = prior_at == "before"
+    return _filter(model, observations, method, key, before, running, cov)
+
+
+def filter_stretches(
+    model: AbstractModel,
+    stretches: Iterable[Observations],
+    method: AbstractFilter = _EXACT,
+    *,
+    key: Key | None = None,
+    running: Running | None = None,
+    cov: Keep = "none",
+) -> Iterator[FilterResult]:
+    """Follow a series that comes in stretches, holding one stretch in memory.
+
+    Stretches of equal length share one compiled program, so read a long file in
+    stretches of a few thousand rows. The sum of the `log_likelihood`s is that of the
+    whole series.
+
+    Args:
+        model: The model.
+        stretches: The series, in order.
+        method: The filter.
+        key: Random key; needed by methods that draw.
+        running: Where an earlier part ended; None to start.
+        cov: What to keep at every row; see `filter_series`.
+
+    Yields:
+        The result of each stretch.
+    """
+    for stretch in stretches:
+        result = filter_series(
+            model, stretch, method, key=key, running=running, cov=cov
+        )
+        running = result.final
+        yield result
 
 
 def smooth_series(
@@ -138,6 +184,8 @@ def smooth_series(
     *,
     key: Key | None = None,
     prior_at: str = "first",
+    cov: Keep = "full",
+    lag_one: bool = False,
 ) -> SmoothResult:
     """Follow a series forwards, then revise every belief by what came later.
 
@@ -147,6 +195,9 @@ def smooth_series(
         method: A filter that can smooth.
         key: Random key; needed by methods that draw.
         prior_at: As for `filter_series`.
+        cov: What to keep at every row, of the pass forwards too; see `filter_series`.
+        lag_one: Whether to compute the covariances between neighbouring rows, of a
+            linear model.
 
     Returns:
         Smoothed beliefs at every row, with the filter's result beside them.
@@ -155,14 +206,10 @@ def smooth_series(
         MethodError: The method cannot smooth, or cannot treat this model.
         InputError: Observations and model disagree in size.
     """
-    if not isinstance(method, AbstractSmoother | AbstractSeriesFilter):
-        raise MethodError(
-            f"`method` must be able to smooth; {type(method).__name__} only filters. "
-            "Use Kalman() where the model is linear, InteractingMultipleModel() where "
-            "it switches between linear modes."
-        )
-    filtered = filter_series(model, observations, method, key=key, prior_at=prior_at)
-    return SmoothResult(_smooth(model, observations, filtered), filtered)
+    require_smoother(method, model)
+    _check(model, observations, method, prior_at, cov, None)
+    before = prior_at == "before"
+    return _smooth(model, observations, method, key, before, cov, lag_one)
 
 
 def _as_array(value: Any) -> Any:
@@ -170,30 +217,6 @@ def _as_array(value: Any) -> Any:
     if value is None or isinstance(value, jax.Array):
         return value
     return np.asarray(value)
-
-
-def _advance(
-    model: AbstractModel,
-    running: Running,
-    row: Rows,
-    method: AbstractFilter,
-) -> tuple[Running, State, AbstractInfo]:
-    """Predict to the time of `row` and update; return the prediction too."""
-    y, mask, t, u = row
-    key_predict, key_update = running.keys()
-    # A run that has not started does not move; 1 keeps the unused branch finite.
-    dt = jnp.where(running.moves, t - running.t, 1.0).astype(y.dtype)
-    moved = method.predict(model, running.state, u, dt, key=key_predict)
-    predicted = jax.tree.map(
-        lambda new, old: jnp.where(running.moves, new, old), moved, running.state
-    )
-    state, info = method.update(model, predicted, y, mask, u, key=key_update)
-    count = running.count + 1
-    return (
-        Running(state, t, jnp.asarray(True), count, running.key),
-        predicted,
-        info,
-    )
 
 
 @eqx.filter_jit
@@ -204,8 +227,10 @@ def _step(
     method: AbstractFilter,
 ) -> tuple[Running, AbstractInfo]:
     y, t, mask, u = jax.tree.map(lambda x: jnp.asarray(x)[None], given)
-    row = jax.tree.map(lambda x: x[0], Observations(y, t, mask, u).rows())
-    running, _, info = _advance(model, running, row, method)
+    observation = Observations(y, t, mask, u)
+    _check_sizes(model, observation, None)
+    row = jax.tree.map(lambda x: x[0], observation.rows())
+    running, _, info = advance(model, running, row, method)
     return running, info
 
 
@@ -217,66 +242,77 @@ def _filter(
     key: Key | None,
     before: bool,
     running: Running | None,
+    cov: Keep,
 ) -> FilterResult:
-    t = observations.t
     if running is None:
-        gap = t[1] - t[0] if len(observations) > 1 else jnp.ones((), t.dtype)
-        running = init(model, method, t0=t[0] - gap if before else None, key=key)
-
-    if isinstance(method, AbstractSeriesFilter):
-        done = method.filter_rows(model, running, observations.rows())
-    else:
-        done = _row_by_row(model, running, observations.rows(), method)
+        running = _start(model, observations, method, key, before)
+    done = filter_pass(model, running, observations.rows(), method, cov)
     terms = jax.vmap(method.log_likelihood)(done.info)
-    return FilterResult(
-        done.predicted, done.filtered, done.info, terms, done.final, method
-    )
-
-
-def _row_by_row(
-    model: AbstractModel, running: Running, rows: Rows, method: AbstractFilter
-) -> SeriesPass:
-    """Take in one row after the other."""
-
-    def body(
-        carry: Running, row: Rows
-    ) -> tuple[Running, tuple[State, State, AbstractInfo]]:
-        carry, predicted, info = _advance(model, carry, row, method)
-        return carry, (predicted, carry.state, info)
-
-    final, (predicted, filtered, info) = jax.lax.scan(body, running, rows)
-    return SeriesPass(predicted, filtered, info, final)
+    info = keep_info(done.info, cov)
+    return FilterResult(done.predicted, done.filtered, info, terms, done.final, method)
 
 
 @eqx.filter_jit
 def _smooth(
-    model: AbstractModel, observations: Observations, result: FilterResult
-) -> State:
-    method = result.method
-    if isinstance(method, AbstractSeriesFilter):
-        done = SeriesPass(result.predicted, result.filtered, result.info, result.final)
-        return method.smooth_rows(model, observations.rows(), done)
-    assert isinstance(method, AbstractSmoother)
-    _, _, t, u = observations.rows()
-    before = jax.tree.map(lambda x: x[:-1], result.filtered)
-    predicted, inputs = jax.tree.map(lambda x: x[1:], (result.predicted, u))
-    dts = jnp.diff(t).astype(observations.y.dtype)
-    elements = jax.lax.map(
-        lambda step: method.prepare_smoothing(model, *step),
-        (before, predicted, inputs, dts),
-        batch_size=max(1, _IN_CACHE // model.initial.mean().shape[0] ** 2),
+    model: AbstractModel,
+    observations: Observations,
+    method: AbstractFilter,
+    key: Key | None,
+    before: bool,
+    cov: Keep,
+    lag_one: bool,
+) -> SmoothResult:
+    running = _start(model, observations, method, key, before)
+    rows = observations.rows()
+    done = filter_pass(model, running, rows, method, "full")
+    smoothed = smooth_pass(model, rows, done, method)
+    joint = lag_one_pass(model, rows, done, smoothed, method) if lag_one else None
+    keep = jax.vmap(lambda state: keep_state(method, state, cov))
+    filtered = FilterResult(
+        keep(done.predicted),
+        keep(done.filtered),
+        keep_info(done.info, cov),
+        jax.vmap(method.log_likelihood)(done.info),
+        done.final,
+        method,
     )
-    last = jax.tree.map(lambda x: x[-1], result.filtered)
-
-    def body(smoothed: State, element: Any) -> tuple[State, State]:
-        state = method.smooth_step(element, smoothed)
-        return state, state
-
-    _, states = jax.lax.scan(body, last, elements, reverse=True)
-    return jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), states, last)
+    return SmoothResult(keep(smoothed), filtered, joint)
 
 
-def _check_sizes(model: AbstractModel, observations: Observations) -> None:
+def _start(
+    model: AbstractModel,
+    observations: Observations,
+    method: AbstractFilter,
+    key: Key | None,
+    before: bool,
+) -> Running:
+    """Return the run before the first row of a series."""
+    t = observations.t
+    gap = t[1] - t[0] if len(observations) > 1 else jnp.ones((), t.dtype)
+    return init(model, method, t0=t[0] - gap if before else None, key=key)
+
+
+def _check(
+    model: AbstractModel,
+    observations: Observations,
+    method: AbstractFilter,
+    prior_at: str,
+    cov: str,
+    running: Running | None,
+) -> None:
+    """Raise unless a series can be followed."""
+    _check_sizes(model, observations, running)
+    method.check(row_model(model, 0))
+    if prior_at not in ("first", "before"):
+        raise InputError(f'`prior_at` must be "first" or "before"; got "{prior_at}".')
+    check_keep(cov)
+    if running is not None:
+        _check_time(running, observations.t[0])
+
+
+def _check_sizes(
+    model: AbstractModel, observations: Observations, running: Running | None
+) -> None:
     """Raise unless the observations are what the model's observation predicts."""
     expected = len(model.observation.units)
     got = observations.y.shape[1]
@@ -284,4 +320,25 @@ def _check_sizes(model: AbstractModel, observations: Observations) -> None:
         raise InputError(
             f"`observations` must have {expected} components, as the model's "
             f"observation has; got {got}. Select columns, or change the model."
+        )
+    if not isinstance(model, AbstractVaryingModel):
+        return
+    done = 0 if running is None or not is_concrete(running.count) else running.count
+    if int(done) + len(observations) > model.rows():
+        raise InputError(
+            f"`observations` must end within the {model.rows()} rows that the model "
+            f"is known for; got {int(done) + len(observations)}. Give it more "
+            "matrices, or fewer observations."
+        )
+
+
+def _check_time(running: Running, t: ScalarLike) -> None:
+    """Raise where an observation comes before the time the run has reached."""
+    if not (is_concrete(t) and is_concrete(running.t)):
+        return
+    if bool(running.moves) and float(t) < float(running.t):
+        raise InputError(
+            f"`t` must not be before {float(running.t):.10g}, where the run stands "
+            f"after {int(running.count)} rows; got {float(t):.10g}. Sort the "
+            "observations by time."
         )

@@ -30,6 +30,7 @@ from slipstate.systems.switching import (
     AbstractSwitchingModel,
     SwitchingLinearGaussian,
 )
+from slipstate.systems.varying import AbstractVaryingModel, VaryingLinearGaussian
 
 __all__ = [
     "AbstractBelief",
@@ -41,6 +42,7 @@ __all__ = [
     "AbstractStateSpaceModel",
     "AbstractSwitchingModel",
     "AbstractTransition",
+    "AbstractVaryingModel",
     "Categorical",
     "Diffuse",
     "Ensemble",
@@ -52,6 +54,7 @@ __all__ = [
     "Particles",
     "StateSpaceModel",
     "SwitchingLinearGaussian",
+    "VaryingLinearGaussian",
     "gaussian_log_density",
     "is_linear",
     "masked_log_density",
