@@ -9,6 +9,46 @@ from slipstate.systems.beliefs import (
     gaussian_log_density,
     masked_log_density,
 )
+from slipstate.systems.categories import (
+    CategoricalEmission,
+)
+from slipstate.systems.chains import (
+    AbstractChain,
+    MarkovChain,
+)
+from slipstate.systems.continuous import (
+    AbstractContinuousTransition,
+    ContinuousLinearGaussian,
+    ContinuousTransition,
+    DiagonalTransition,
+    IntegratedWiener,
+)
+from slipstate.systems.counts import (
+    PoissonEmission,
+)
+from slipstate.systems.driven_chains import (
+    DrivenChain,
+    RateChain,
+)
+from slipstate.systems.emissions import (
+    AbstractEmission,
+    Past,
+)
+from slipstate.systems.gaussian_emissions import (
+    AutoregressiveEmission,
+    GaussianEmission,
+)
+from slipstate.systems.hidden_markov import (
+    HiddenMarkov,
+)
+from slipstate.systems.kernels import (
+    AbstractKernel,
+    Matern,
+    Periodic,
+    ProductKernel,
+    SumKernel,
+    gaussian_process,
+)
 from slipstate.systems.linear import (
     LinearGaussian,
     LinearObservation,
@@ -34,7 +74,11 @@ from slipstate.systems.varying import AbstractVaryingModel, VaryingLinearGaussia
 
 __all__ = [
     "AbstractBelief",
+    "AbstractChain",
+    "AbstractContinuousTransition",
+    "AbstractEmission",
     "AbstractHybrid",
+    "AbstractKernel",
     "AbstractLinearObservation",
     "AbstractLinearTransition",
     "AbstractModel",
@@ -43,19 +87,37 @@ __all__ = [
     "AbstractSwitchingModel",
     "AbstractTransition",
     "AbstractVaryingModel",
+    "AutoregressiveEmission",
     "Categorical",
+    "CategoricalEmission",
+    "ContinuousLinearGaussian",
+    "ContinuousTransition",
+    "DiagonalTransition",
     "Diffuse",
+    "DrivenChain",
     "Ensemble",
     "Gaussian",
+    "GaussianEmission",
+    "HiddenMarkov",
+    "IntegratedWiener",
     "LinearGaussian",
     "LinearObservation",
     "LinearTransition",
+    "MarkovChain",
+    "Matern",
     "Mixture",
     "Particles",
+    "Past",
+    "Periodic",
+    "PoissonEmission",
+    "ProductKernel",
+    "RateChain",
     "StateSpaceModel",
+    "SumKernel",
     "SwitchingLinearGaussian",
     "VaryingLinearGaussian",
     "gaussian_log_density",
+    "gaussian_process",
     "is_linear",
     "masked_log_density",
 ]
