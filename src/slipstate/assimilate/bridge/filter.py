@@ -52,7 +52,11 @@ from slipstate.assimilate.bridge.members import (
 )
 from slipstate.assimilate.bridge.moments import match_moments
 from slipstate.assimilate.bridge.switch import SwitchCost
-from slipstate.assimilate.bridge.transport import Coupling, log_sinkhorn, scaled_cost
+from slipstate.assimilate.bridge.transport import (
+    Coupling,
+    absorbed_sinkhorn,
+    scaled_cost,
+)
 from slipstate.assimilate.protocol import AbstractInfo, AbstractSmoother
 from slipstate.ground.arrays import is_concrete
 from slipstate.ground.errors import InputError
@@ -129,7 +133,7 @@ class BridgeFilter(AbstractSmoother):
     guided: bool = eqx.field(static=True, default=False)
     switch: SwitchCost | None = None
     epsilon: ScalarLike = 0.05
-    sweeps: int = eqx.field(static=True, default=30)
+    sweeps: int = eqx.field(static=True, default=100)
     keep_coupling: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
@@ -306,6 +310,6 @@ class BridgeFilter(AbstractSmoother):
             x = lambda z: space.centre[None, :] + stretch * (z @ space.L.T)
             log_kernel = log_kernel + self.switch.log_kernel(x(sources), x(targets))
         equal = jnp.full(self.members, -jnp.log(1.0 * self.members), cost.dtype)
-        return log_sinkhorn(
+        return absorbed_sinkhorn(
             log_kernel, equal, jax.nn.log_softmax(found.log_weights), self.sweeps
         )

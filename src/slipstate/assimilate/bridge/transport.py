@@ -134,6 +134,48 @@ def log_sinkhorn(
     return Coupling(log_plan, f, g, jnp.sum(jnp.abs(missed)))
 
 
+def absorbed_sinkhorn(
+    log_kernel: Float[Array, "row column"],
+    log_a: Float[Array, " row"],
+    log_b: Float[Array, " column"],
+    iterations: int = 30,
+) -> Coupling:
+    """Do what `log_sinkhorn` does with products in place of exponentials.
+
+    One sweep in logarithms brings the kernel close to the plan; sweeps then multiply by
+    factors near one. Several times as fast, and the same to rounding unless potentials
+    still change by hundreds after the first sweep.
+
+    Args:
+        log_kernel: Logarithm of the kernel, finite.
+        log_a: Log weights of the rows.
+        log_b: Log weights of the columns.
+        iterations: Number of sweeps, fixed.
+
+    Returns:
+        The coupling.
+    """
+    f = log_a - _log_sum(log_kernel, 1)
+    g = log_b - _log_sum(log_kernel + f[:, None], 0)
+    f = log_a - _log_sum(log_kernel + g[None, :], 1)
+    K = jnp.exp(log_kernel + f[:, None] + g[None, :])
+    a, b = jnp.exp(log_a), jnp.exp(log_b)
+    tiny = jnp.asarray(jnp.finfo(K.dtype).tiny, K.dtype)
+
+    def sweep(pair: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        v = b / jnp.maximum(pair[0] @ K, tiny)
+        return (a / jnp.maximum(K @ v, tiny), v), None
+
+    start = (jnp.ones_like(a), jnp.ones_like(b))
+    (u, v), _ = jax.lax.scan(sweep, start, None, length=max(iterations - 1, 0))
+    logs = lambda x: jnp.log(jnp.maximum(x, tiny))
+    f, g = f + logs(u), g + logs(v)
+    missed = u @ K * v - b
+    return Coupling(
+        log_kernel + f[:, None] + g[None, :], f, g, jnp.sum(jnp.abs(missed))
+    )
+
+
 def scaled_cost(
     sources: Float[Array, "row state"], targets: Float[Array, "column state"]
 ) -> Float[Array, "row column"]:
