@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.ground.arrays import is_concrete
+from slipstate.ground.elimination import UNROLL
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Count, Key, Scalar
 
@@ -138,9 +139,17 @@ def mixture_of_modes(
         mean = probs @ means[0]
     else:
         mean = jnp.einsum("tj,tjd->td", probs, means)
-    apart = means - mean[:, None]
     within = (probs @ covs.reshape(count, obs * obs)).reshape(-1, obs, obs)
-    return mean, within + jnp.einsum("tj,tjd,tje->tde", probs, apart, apart)
+    apart = means - mean[:, None]
+    if obs > UNROLL:
+        return mean, within + jnp.einsum("tj,tjd,tje->tde", probs, apart, apart)
+    # component by component: thousands of products of tiny matrices are slow
+    parts = [
+        [jnp.sum(probs * apart[:, :, d] * apart[:, :, e], axis=1) for e in range(obs)]
+        for d in range(obs)
+    ]
+    between = jnp.stack([jnp.stack(row, axis=1) for row in parts], axis=1)
+    return mean, within + between
 
 
 def mark_impossible(

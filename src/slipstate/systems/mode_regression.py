@@ -55,7 +55,7 @@ def mode_log_densities(
     def whole() -> Float[Array, "time mode"]:
         pivots, white = _whitening(covs)
         safe = jnp.where(pivots > 0, pivots, jnp.nan)
-        square = jnp.sum(turn(apart, white) ** 2 / safe[None], axis=2)
+        square = _square_length(apart, safe, white)
         constant = jnp.sum(jnp.log(2.0 * jnp.pi * safe), axis=1)
         seen = jnp.any(mask, axis=1, keepdims=True)
         return jnp.where(seen, -0.5 * (square + constant[None]), 0.0)
@@ -164,23 +164,6 @@ def psd_inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return white.T @ (scale[:, None] * white)
 
 
-def turn(
-    apart: Float[Array, "time mode obs"], white: Float[Array, "mode row obs"]
-) -> Float[Array, "time mode row"]:
-    """Return the product of each vector with the matrix of its mode.
-
-    Written out for few components: the compiler then fuses it with what follows.
-
-    Args:
-        apart: One vector for each row and mode.
-        white: One matrix for each mode.
-    """
-    if apart.shape[2] > UNROLL:
-        return jnp.einsum("tjd,jed->tje", apart, white)
-    parts = [apart[:, :, d, None] * white[None, :, :, d] for d in range(apart.shape[2])]
-    return sum(parts[1:], parts[0])
-
-
 def all_whole(mask: Bool[Array, "time obs"]) -> Flag:
     """Tell whether every row was observed in all components or in none."""
     return jnp.all(jnp.all(mask, axis=1) | ~jnp.any(mask, axis=1))
@@ -192,3 +175,25 @@ def _whitening(
     """Return D and U^-1 of C = U D U^T for each mode."""
     eye = jnp.eye(covs.shape[1], dtype=covs.dtype)
     return jax.vmap(decorrelate, in_axes=(0, None))(covs, eye)
+
+
+def _square_length(
+    apart: Float[Array, "time mode obs"],
+    pivots: Float[Array, "mode obs"],
+    white: Float[Array, "mode obs obs"],
+) -> Float[Array, "time mode"]:
+    """Return x^T C^-1 x of each vector, from D and the lower triangular U^-1.
+
+    Written out for few components: the compiler then does it in one loop over modes.
+    """
+    obs = apart.shape[2]
+    if obs > UNROLL:
+        turned = jnp.einsum("tjd,jed->tje", apart, white)
+        return jnp.sum(turned**2 / pivots[None], axis=2)
+    total = jnp.zeros(apart.shape[:2], apart.dtype)
+    for row in range(obs):
+        turned = apart[:, :, row]
+        for d in range(row):
+            turned = turned + white[None, :, row, d] * apart[:, :, d]
+        total = total + turned**2 / pivots[None, :, row]
+    return total
