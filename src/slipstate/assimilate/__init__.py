@@ -19,6 +19,12 @@ from slipstate.assimilate.factors import (
     FactorInfo,
     FactorState,
 )
+from slipstate.assimilate.hidden_markov import (
+    ForwardBackward,
+    ModeInfo,
+    ModeState,
+    require_hidden_markov,
+)
 from slipstate.assimilate.information import (
     InformationKalman,
 )
@@ -32,6 +38,15 @@ from slipstate.assimilate.mixtures import (
     mixture_log_density,
     mixture_moments,
     mixture_quantiles,
+)
+from slipstate.assimilate.mode_expectations import (
+    ModePosterior,
+    mode_posterior,
+)
+from slipstate.assimilate.mode_paths import (
+    ModePath,
+    most_probable_path,
+    sample_states,
 )
 from slipstate.assimilate.observations import (
     Observations,
@@ -88,10 +103,15 @@ __all__ = [
     "FactorInfo",
     "FactorState",
     "FilterResult",
+    "ForwardBackward",
     "InformationKalman",
     "InteractingMultipleModel",
     "Kalman",
     "KalmanInfo",
+    "ModeInfo",
+    "ModePath",
+    "ModePosterior",
+    "ModeState",
     "Observations",
     "Rows",
     "Running",
@@ -119,12 +139,16 @@ __all__ = [
     "mixture_log_density",
     "mixture_moments",
     "mixture_quantiles",
+    "mode_posterior",
+    "most_probable_path",
     "pit_gaussian",
     "pit_uniformity",
     "rank_histogram",
     "rank_uniformity",
+    "require_hidden_markov",
     "require_linear",
     "require_switching",
+    "sample_states",
     "smooth_series",
     "spread_skill",
     "step",
