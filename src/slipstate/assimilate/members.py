@@ -1,0 +1,137 @@
+"""Members of an ensemble: drawn, moved, turned, and checked before anything runs."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from slipstate.assimilate.protocol import require_transition
+from slipstate.ground.elimination import loop
+from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.types import Key, ScalarLike
+from slipstate.systems.beliefs import Diffuse
+from slipstate.systems.protocol import AbstractModel, Input
+from slipstate.systems.samples import Ensemble
+
+# Eight reflections serve a chaotic model as well as a uniformly random rotation does.
+_REFLECTIONS = 8
+
+
+def rotate(X: Float[Array, "ens state"], *, key: Key) -> Float[Array, "ens state"]:
+    """Turn anomalies at random among the members; mean and covariance stay.
+
+    A product of random reflections whose mirrors contain the direction (1, ..., 1), so
+    that rows which sum to zero still do. It needs no factorisation.
+
+    Args:
+        X: Anomalies, rows summing to zero.
+        key: Random key.
+
+    Returns:
+        Omega X with Omega orthogonal and Omega 1 = +-1.
+    """
+    count = min(X.shape[0] - 1, _REFLECTIONS)
+    normals = jax.random.normal(key, (count, X.shape[0]), X.dtype)
+    normals = normals - jnp.mean(normals, axis=1, keepdims=True)
+    normals = normals / jnp.linalg.norm(normals, axis=1, keepdims=True)
+
+    def reflect(carry: Array, row: int | Array) -> tuple[Array, None]:
+        normal = normals[row]
+        return carry - 2.0 * normal[:, None] * (normal @ carry)[None, :], None
+
+    return loop(reflect, X, count)[0]
+
+
+def move_members(
+    model: AbstractModel,
+    members: Float[Array, "ens state"],
+    u: Input,
+    dt: ScalarLike,
+    *,
+    key: Key,
+) -> Float[Array, "ens state"]:
+    """Return a draw of the transition for each member; who overflows stays.
+
+    Args:
+        model: The model.
+        members: The ensemble.
+        u: Exogenous input.
+        dt: Length of the step.
+        key: Random key.
+    """
+    transition = require_transition(model, "An ensemble filter")
+    keys = jax.random.split(key, len(members))
+    moved = jax.vmap(lambda x, k: transition.sample(x, u, dt, key=k))(members, keys)
+    return jnp.where(jnp.all(jnp.isfinite(moved), 1, keepdims=True), moved, members)
+
+
+def draw_members(model: AbstractModel, count: int, *, key: Key) -> Ensemble:
+    """Draw an ensemble from the initial belief, or take it where it is one.
+
+    Args:
+        model: The model.
+        count: Number of members.
+        key: Random key.
+    """
+    if isinstance(model.initial, Ensemble):
+        return model.initial
+    keys = jax.random.split(key, count)
+    return Ensemble(jax.vmap(lambda key: model.initial.sample(key=key))(keys))
+
+
+def check_members(count: int) -> None:
+    """Raise unless an ensemble of this size has a spread.
+
+    Args:
+        count: Number of members.
+
+    Raises:
+        InputError: There are fewer than two.
+    """
+    if count < 2:
+        raise InputError(
+            f"`members` must be at least 2; got {count}. Pass 50 to start with."
+        )
+
+
+def check_samples(model: AbstractModel, method: str, count: int) -> None:
+    """Raise unless initial belief and transition of a model can be sampled.
+
+    Args:
+        model: The model.
+        method: Name of the method that asks.
+        count: Number of members.
+
+    Raises:
+        MethodError: The initial belief is diffuse or has another size, or the model
+            switches.
+    """
+    require_transition(model, method)
+    initial = model.initial
+    if isinstance(initial, Diffuse):
+        raise MethodError(
+            f"`{method}` cannot sample a Diffuse initial belief. Pass a Gaussian that "
+            "covers what is possible, or use Kalman()."
+        )
+    if isinstance(initial, Ensemble) and len(initial.members) != count:
+        raise MethodError(
+            f"`members` must be {len(initial.members)}, the size of the model's "
+            f"initial ensemble; got {count}."
+        )
+
+
+def needed(key: Key | None, method: str) -> Key:
+    """Return the key, or say that one is needed.
+
+    Args:
+        key: The key or None.
+        method: Name of the method that asks.
+
+    Raises:
+        InputError: There is none.
+    """
+    if key is None:
+        raise InputError(
+            f"`key` must be a random key for {method}, which draws; got None. Pass "
+            "key=jax.random.key(0)."
+        )
+    return key
