@@ -103,7 +103,13 @@ def portrait(basis):
     return jax.tree.map(np.asarray, compiled(draw, *arrays))
 
 
-every_basis = pytest.mark.parametrize("basis", BASES, ids=name)
+# a second member of a family whose first is always tried
+SECOND = (Gegenbauer(12, 1.7), ChebyshevU(16), Fourier(8), BSpline(8, degree=1))
+every_basis = pytest.mark.parametrize(
+    "basis",
+    [pytest.param(b, marks=pytest.mark.slow) if b in SECOND else b for b in BASES],
+    ids=name,
+)
 
 
 def test_every_basis_of_the_library_is_in_the_battery():

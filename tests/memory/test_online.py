@@ -1,5 +1,6 @@
 """LagMemory against direct projection, classical matrices and its own other roads."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,11 +143,11 @@ def test_lti_families_equal_their_classics():
     assert np.max(np.abs(step.A - expm(a * 0.35))) < 1e-13
 
 
-@pytest.mark.parametrize("modes", [8, 32, 64])
+@pytest.mark.parametrize("modes", [8, 64])
 def test_sliding_generator_is_legt_and_the_lmu(modes):
     memory = LagMemory(Legendre(modes), WindowClock(1.0))
     zero = jnp.asarray(0.0)
-    slope = jax.jacfwd(lambda t: memory.geometry.transition(zero, t))(zero)
+    slope = jax.jit(jax.jacfwd(lambda t: memory.geometry.transition(zero, t)))(zero)
     a, b = hippo.legt(modes)
     assert np.linalg.norm(slope.A - a) < 1e-12 * np.linalg.norm(a)
     assert np.allclose(slope.B, b, rtol=1e-12)
@@ -193,28 +194,36 @@ def test_gated_clock_with_skips_and_a_spike():
 
 
 def test_gate_zero_resets_and_gate_one_skips():
-    u = RNG.standard_normal((12, 1))
     ratios = np.full(12, 0.8)
     ratios[5], ratios[9] = 0.0, 1.0
     memory = LagMemory(Legendre(8), GatedClock(ratios=ratios))
-    states = memory.scan(u)
-    assert np.allclose(states.coefficients[5, :, 0], u[5] * np.eye(8)[0])
-    assert np.allclose(states.coefficients[9], states.coefficients[8])
-    assert np.allclose(memory.error(states.at(5)), 0.0, atol=1e-7)
+    reset, skip = memory.transition(5.0, 6.0), memory.transition(9.0, 10.0)
+    assert np.array_equal(reset.A, np.zeros((8, 8)))
+    assert np.allclose(reset.B, np.eye(8)[0], atol=1e-15)
+    assert np.array_equal(skip.A, np.eye(8))
+    assert np.array_equal(skip.B, np.zeros(8))
+    # over the reset nothing older is seen, and over the skip nothing is lost
+    assert np.array_equal(memory.transition(2.0, 7.0).A, np.zeros((8, 8)))
+    assert np.allclose(
+        memory.transition(8.5, 10.0).A, memory.transition(8.5, 9.0).A, atol=1e-15
+    )
 
 
 CLOSED = [
-    (Legendre(24), ScaleClock()),
-    (Legendre(24), ExponentialClock(9.0)),
-    (Legendre(24), PowerClock(2.0)),
-    (Legendre(24), LogClock(5.0)),
-    (Legendre(24), GatedClock(1 + 0.9 * np.sin(np.arange(60)))),
-    (Legendre(24), MonotoneClock(RateWarp([0.0, 30.0, 60.0], [0.0, 2.0, -1.0]))),
-    (Jacobi(24, 0.0, 1.5), ScaleClock()),
-    (Laguerre(24), ExponentialClock(9.0)),
-    (Laguerre(24), ScaleClock()),
+    (Legendre(12), ScaleClock()),
+    (Laguerre(12), ExponentialClock(9.0)),
+    (Legendre(12), ExponentialClock(9.0)),
+    (Legendre(12), PowerClock(2.0)),
+    (Legendre(12), LogClock(5.0)),
+    (Legendre(12), GatedClock(1 + 0.9 * np.sin(np.arange(60)))),
+    (Legendre(12), MonotoneClock(RateWarp([0.0, 30.0, 60.0], [0.0, 2.0, -1.0]))),
+    (Jacobi(12, 0.0, 1.5), ScaleClock()),
+    (Laguerre(12), ScaleClock()),
 ]
 OPEN = [
+    (Legendre(12), WindowClock(30.0)),
+    (Fourier(9), WindowClock(30.0)),
+    (ChebyshevT(12), WindowClock(30.0)),
     (ChebyshevT(12), ScaleClock()),
     (ChebyshevU(12), ScaleClock()),
     (Jacobi(12, 1.0, 0.5), ScaleClock()),
@@ -222,9 +231,6 @@ OPEN = [
     (Haar(16), ScaleClock()),
     (PiecewiseConstant(12), ScaleClock()),
     (BSpline(12), ScaleClock()),
-    (Legendre(16), WindowClock(30.0)),
-    (Fourier(9), WindowClock(30.0)),
-    (ChebyshevT(12), WindowClock(30.0)),
 ]
 pair = lambda value: type(value).__name__
 
@@ -235,8 +241,10 @@ def some_slow(pairs, fast):
     return [*pairs[:fast], *slow]
 
 
-@pytest.mark.parametrize(("basis", "clock"), some_slow(CLOSED[::-1], 2), ids=pair)
-@pytest.mark.parametrize("hold", [CellHold(), LinearHold()])
+@pytest.mark.parametrize(("basis", "clock"), some_slow(CLOSED, 2), ids=pair)
+@pytest.mark.parametrize(
+    "hold", [CellHold(), pytest.param(LinearHold(), marks=pytest.mark.slow)]
+)
 def test_certificate_is_exact_for_closed_memories(basis, clock, hold):
     memory = LagMemory(basis, clock, hold)
     assert memory.closed
@@ -257,21 +265,29 @@ def _refined_error(memory, state, edges, u):
     ticks = np.concatenate([first, edges[2:]])
     lengths = np.diff(ticks)[:, None]
     times = jnp.asarray((ticks[:-1, None] + lengths * NODES).ravel())
-    # for a closed pair, what is older than a lag has the measure `forgetting`
-    older = lambda t: memory.basis.forgetting(memory.clock.lag(t, state.time))
-    density = np.asarray(jax.vmap(jax.grad(older))(times))
-    held = memory.hold.held(jnp.asarray(u), jnp.asarray(edges), times)
-    values = memory.basis.at(memory.clock.lag(times, state.time))
-    gap = np.asarray(held - values @ state.coefficients)
+    density, gap = _density_and_gap(memory, state, times, edges, u)
     return np.sqrt(((lengths * WEIGHTS).ravel() * density) @ gap**2)
 
 
-@pytest.mark.parametrize(("basis", "clock"), some_slow(OPEN[::-1], 3), ids=pair)
+@eqx.filter_jit
+def _density_and_gap(memory, state, times, edges, u):
+    # for a closed pair, what is older than a lag has the measure `forgetting`
+    older = lambda t: memory.basis.forgetting(memory.clock.lag(t, state.time))
+    return jax.vmap(jax.grad(older))(times), _gap(memory, state, times, edges, u)
+
+
+def _gap(memory, state, times, edges, u):
+    held = memory.hold.held(jnp.asarray(u), jnp.asarray(edges), times)
+    values = memory.basis.at(memory.clock.lag(times, state.time))
+    return held - values @ state.coefficients
+
+
+@pytest.mark.parametrize(("basis", "clock"), some_slow(OPEN, 2), ids=pair)
 def test_bound_is_never_below_the_truth_for_the_others(basis, clock):
     memory = LagMemory(basis, clock)
     assert not memory.closed
-    edges = np.arange(81.0)
-    for u in (RNG.standard_normal((80, 2)), np.sin(0.2 * edges[:80, None] + [0, 1])):
+    edges = np.arange(61.0)
+    for u in (RNG.standard_normal((60, 2)), np.sin(0.2 * edges[:60, None] + [0, 1])):
         last = memory.scan(u, edges).last
         buffered = _project_any(memory, last, edges, u)
         bound = np.asarray(memory.error(last))
@@ -286,10 +302,12 @@ def _project_any(memory, state, edges, u):
     weight needs no care. The error is a lower sum up to about one per cent.
     """
     ticks = np.linspace(0.0, edges[-1], 400 * (len(edges) - 1) + 1)
-    lags = memory.clock.lag(jnp.asarray(ticks), state.time)
-    masses = -np.diff(np.asarray(memory.basis.mass(lags)))
     middle = jnp.asarray(0.5 * (ticks[1:] + ticks[:-1]))
-    held = memory.hold.held(jnp.asarray(u), jnp.asarray(edges), middle)
-    values = memory.basis.at(memory.clock.lag(middle, state.time))
-    gap = np.asarray(held - values @ state.coefficients)
-    return 0.98 * np.sqrt(masses @ gap**2)
+    mass, gap = _mass_and_gap(memory, state, jnp.asarray(ticks), middle, edges, u)
+    return 0.98 * np.sqrt(-np.diff(mass) @ gap**2)
+
+
+@eqx.filter_jit
+def _mass_and_gap(memory, state, ticks, middle, edges, u):
+    mass = memory.basis.mass(memory.clock.lag(ticks, state.time))
+    return mass, _gap(memory, state, middle, edges, u)

@@ -39,20 +39,23 @@ def test_a_jump_is_found_at_its_sample_and_costs_nothing():
 
 
 def test_steps_equal_the_scan():
-    memory = SegmentedMemory(legs(6), 0.2)
-    u = np.concatenate([np.zeros((10, 1)), np.ones((10, 1))])
+    memory = SegmentedMemory(legs(24), 0.01)
+    u = np.concatenate([np.zeros((100, 1)), np.ones((L - 100, 1))])
     states = memory.scan(u)
-    state, cuts = memory.init(1), []
-    for k in range(20):
+    state, cuts, errors = memory.init(1), [], []
+    for k in range(110):
         state, cut = memory.step(state, u[k], k + 1.0)
         cuts.append(bool(cut))
-    assert cuts == np.asarray(states.cut).tolist()
-    assert np.allclose(state.running.coefficients, states.last.running.coefficients)
+        errors.append(memory.segment_errors(state)[-1, 0])
+    assert cuts == np.asarray(states.cut[:110]).tolist()
+    assert cuts.index(True) == 100
+    after = np.where(states.cut[:110], 0.0, states.errors[:110, 0])
+    assert np.allclose(errors, after, atol=1e-7)
 
 
 def test_merging_is_the_projection_of_the_union():
     u = np.random.default_rng(3).standard_normal((50, 2))
-    memory = legs(10)
+    memory = legs(12)
     left = memory.scan(u[:20]).last.coefficients
     right = memory.scan(u[20:]).last.coefficients
     both = memory.scan(u).last.coefficients

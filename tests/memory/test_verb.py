@@ -36,9 +36,15 @@ def record(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.parametrize("clock", list(ClockName))
+FAST = (ClockName.scale, ClockName.window)
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [c if c in FAST else pytest.param(c, marks=pytest.mark.slow) for c in ClockName],
+)
 def test_a_column_is_compressed_and_its_error_told(record, clock, capsys):
-    memory(record, BasisName.legendre, 24, clock, "east", None, None)
+    memory(record, BasisName.legendre, 10, clock, "east", None, None)
     out = capsys.readouterr().out
     assert "ALBH east: 369 samples over 399 days" in out
     assert ("exact" in out) == (clock is not ClockName.window)

@@ -6,6 +6,7 @@ E - |c|^2, exactly. Otherwise every step's loss is measured as it happens, and s
 ageing past never grows in the majorant measure, the losses add up to a bound.
 """
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,6 +14,7 @@ from slipstate.memory.geometry import Geometry
 from slipstate.memory.state import MemoryState
 
 
+@eqx.filter_jit
 def state_error(geometry: Geometry, state: MemoryState) -> Float[Array, " channel"]:
     """Return the L2 error of the reconstruction of the held past, or a bound.
 

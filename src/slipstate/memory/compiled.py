@@ -10,7 +10,7 @@ from jaxtyping import Array
 from slipstate.memory.geometry import Geometry
 from slipstate.memory.inputs import Samples
 from slipstate.memory.lag import Transition
-from slipstate.memory.sequence import Cells
+from slipstate.memory.sequence import Cells, Plan, cut_cells, run_cells
 from slipstate.memory.state import MemoryState
 from slipstate.memory.states import MemoryStates
 
@@ -34,6 +34,30 @@ def begin_line(state: MemoryState, samples: Samples) -> MemoryState:
     """Let a linear hold start at its first sample."""
     first = samples.values[0].astype(state.newest.dtype)
     return eqx.tree_at(lambda s: (s.newest, s.seen), state, (first, samples.seen[0]))
+
+
+@eqx.filter_jit
+def run_signal(
+    geometry: Geometry, state: MemoryState, samples: Samples, edges: Array, plan: Plan
+) -> tuple[Cells, MemoryState, MemoryState]:
+    """Take a whole signal in.
+
+    Args:
+        geometry: The memory.
+        state: State at the first edge.
+        samples: The signal.
+        edges: Its cell edges, a whole number of chunks.
+        plan: How to treat it.
+
+    Returns:
+        The cells, the states at the start of every chunk, and the last state.
+    """
+    cells = cut_cells(geometry.hold, samples, edges)
+    dtype = state.coefficients.dtype
+    if geometry.hold.inputs == 2:
+        state = begin_line(state, samples)
+    starts, last = run_cells(geometry, promote(state), cells, plan)
+    return cells, starts, demote(last, dtype, samples.seen[-1])
 
 
 @eqx.filter_jit
@@ -81,8 +105,11 @@ def reconstruct_at(geometry: Geometry, state: MemoryState, times: Array) -> Arra
 
 
 @eqx.filter_jit
-def sum_jumps(geometry: Geometry, cells: Cells, times: Array) -> Array:
+def sum_jumps(
+    geometry: Geometry, samples: Samples, edges: Array, times: Array
+) -> Array:
     """Sum the answers to the jumps of a held signal that came before each time."""
+    cells = cut_cells(geometry.hold, samples, edges)
     work = jnp.result_type(float)
     held = jnp.where(cells.valid[:, None], cells.columns, 0.0)[:, 0].astype(work)
     jumps = jnp.diff(held, axis=0, prepend=jnp.zeros_like(held[:1]))

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -41,7 +42,43 @@ def check_signal(u: Any, mask: Any) -> Samples:
     Raises:
         InputError: complex, not finite where observed, or of wrong shape.
     """
-    array = u if is_traced(u) else jnp.asarray(u)
+    values, seen = _check_samples(u, mask)
+    return Samples(jnp.asarray(values), jnp.asarray(seen))
+
+
+def check_sample(u: Any, mask: Any, state: MemoryState) -> tuple[Array, Array]:
+    """Check one sample.
+
+    Args:
+        u: (channel,), or a number for one channel.
+        mask: (channel,) or None.
+        state: The state it goes to.
+
+    Returns:
+        The sample and where it was observed.
+    """
+    row = host_or_device(u).atleast_1d(u)
+    channels = state.coefficients.shape[1]
+    if row.shape != (channels,):
+        raise InputError(
+            f"`u` must have shape ({channels},), one number per channel of the state; "
+            f"got {row.shape}."
+        )
+    if mask is not None:
+        mask = host_or_device(mask).atleast_1d(mask)[None]
+    values, seen = _check_samples(row[None], mask)
+    return jnp.asarray(values[0]), jnp.asarray(seen[0])
+
+
+def host_or_device(*given: Any) -> Any:
+    """Return numpy where all numbers are known, so that checks compile nothing."""
+    return jnp if any(map(is_traced, jax.tree.leaves(given))) else np
+
+
+def _check_samples(u: Any, mask: Any) -> tuple[Any, Any]:
+    """Return samples, 0 where none was observed, and where one was."""
+    xp = host_or_device(u, mask)
+    array = xp.asarray(u)
     if jnp.iscomplexobj(array):
         raise InputError(
             "`u` must be real; got complex samples. Pass real and imaginary part as "
@@ -58,42 +95,19 @@ def check_signal(u: Any, mask: Any) -> Samples:
         array = array.astype(jnp.result_type(float))
     if mask is None:
         _check_finite("u", array, "True where observed; at the others time passes")
-        return Samples(array, jnp.ones(array.shape, bool))
-    seen = jnp.asarray(mask)
+        return array, np.ones(array.shape, bool)
+    seen = xp.asarray(mask)
     if seen.dtype != bool:
         raise InputError(f"`mask` must be boolean; got {seen.dtype}.")
     if seen.ndim == 1:
-        seen = jnp.broadcast_to(seen[:, None], (seen.shape[0], array.shape[1]))
+        seen = xp.broadcast_to(seen[:, None], (seen.shape[0], array.shape[1]))
     if seen.shape != array.shape:
         raise InputError(
             f"`mask` must have the shape of `u`, {array.shape}; got {seen.shape}."
         )
-    array = jnp.where(seen, array, 0.0)
+    array = xp.where(seen, array, xp.zeros_like(array))
     _check_finite("u", array, "False there too")
-    return Samples(array, seen)
-
-
-def check_sample(u: Any, mask: Any, state: MemoryState) -> tuple[Array, Array]:
-    """Check one sample.
-
-    Args:
-        u: (channel,), or a number for one channel.
-        mask: (channel,) or None.
-        state: The state it goes to.
-
-    Returns:
-        The sample and where it was observed.
-    """
-    row = jnp.atleast_1d(u if is_traced(u) else jnp.asarray(u))
-    channels = state.coefficients.shape[1]
-    if row.shape != (channels,):
-        raise InputError(
-            f"`u` must have shape ({channels},), one number per channel of the state; "
-            f"got {row.shape}."
-        )
-    row_mask = None if mask is None else jnp.atleast_1d(jnp.asarray(mask))[None]
-    samples = check_signal(row[None], row_mask)
-    return samples.values[0], samples.seen[0]
+    return array, seen
 
 
 def check_times(
@@ -176,7 +190,7 @@ def check_interval(t0: Any, t1: Any, origin: Any) -> tuple[Array, Array]:
     return start, end
 
 
-def _check_finite(name: str, array: Array, meaning: str | None) -> None:
+def _check_finite(name: str, array: Any, meaning: str | None) -> None:
     if is_traced(array):
         return
     bad = ~np.isfinite(np.asarray(array))

@@ -13,10 +13,8 @@ from slipstate.memory.boundary import AbstractBoundary, ProjectedBoundary
 from slipstate.memory.certificate import safe_root, state_error
 from slipstate.memory.clock import AbstractClock, WindowClock
 from slipstate.memory.compiled import (
-    begin_line,
-    demote,
-    promote,
     reconstruct_at,
+    run_signal,
     step_between,
     step_once,
     sum_jumps,
@@ -32,8 +30,7 @@ from slipstate.memory.inputs import (
     working,
 )
 from slipstate.memory.lag import Transition
-from slipstate.memory.plan import cell_edges, cut_cells, make_plan, pad
-from slipstate.memory.sequence import run_cells
+from slipstate.memory.plan import cell_edges, make_plan, pad
 from slipstate.memory.state import MemoryState, empty_state
 from slipstate.memory.states import MemoryStates
 from slipstate.memory.uncertainty import propagate_covariance
@@ -194,7 +191,7 @@ class LagMemory(eqx.Module):
                 increase, lie before the origin of the clock or are of wrong number.
         """
         samples = check_signal(u, mask)
-        edges, cells = cut_cells(self.geometry, samples, t)
+        edges = cell_edges(self.geometry, samples.values.shape[0], t)
         if state is None:
             state = self.init(
                 samples.values.shape[1], time=edges[0], dtype=samples.values.dtype
@@ -205,18 +202,15 @@ class LagMemory(eqx.Module):
                 f"{samples.values.shape[1]}."
             )
         plan = make_plan(self.geometry, edges)
-        padded = pad(cells, plan.chunk)
-        dtype = state.coefficients.dtype
-        if self.hold.inputs == 2:
-            state = begin_line(state, samples)
-        starts, last = run_cells(self.geometry, promote(state), padded, plan)
+        whole = pad(samples, edges, plan.chunk)
+        cells, starts, last = run_signal(self.geometry, state, *whole, plan)
         return MemoryStates(
             geometry=self.geometry,
-            cells=padded,
+            cells=cells,
             starts=starts,
-            last=demote(last, dtype, samples.seen[-1]),
+            last=last,
             plan=plan,
-            count=cells.valid.shape[0],
+            count=edges.shape[0] - 1,
         )
 
     def states_at(
@@ -246,10 +240,11 @@ class LagMemory(eqx.Module):
                 f"{type(self.clock).__name__} is not. Use `scan(u, t).coefficients`."
             )
         samples = check_signal(u, mask)
-        edges, cells = cut_cells(self.geometry, samples, t)
+        edges = cell_edges(self.geometry, samples.values.shape[0], t)
         ticks = check_times(times, edges[0], edges[-1])
         if self.hold.inputs == 1:
-            return sum_jumps(self.geometry, cells, ticks).astype(samples.values.dtype)
+            states = sum_jumps(self.geometry, samples, edges, ticks)
+            return states.astype(samples.values.dtype)
         states = self.scan(u, t, mask=mask)
         return step_between(self.geometry, states, ticks).astype(samples.values.dtype)
 

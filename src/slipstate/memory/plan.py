@@ -3,14 +3,15 @@
 import math
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from slipstate.memory.clock.protocol import is_traced
 from slipstate.memory.geometry import Geometry
-from slipstate.memory.inputs import Samples, check_times
-from slipstate.memory.sequence import Cells, Plan
+from slipstate.memory.inputs import Samples, check_times, host_or_device
+from slipstate.memory.sequence import Plan
 
 _CHUNK = 1024
 # cells are stepped side by side in groups, so chunks are multiples of this
@@ -36,23 +37,6 @@ def cell_edges(geometry: Geometry, count: int, t: Any) -> Float[Array, " edge"]:
     return check_times(edges, geometry.clock.origin(), None, increasing=True)
 
 
-def cut_cells(geometry: Geometry, samples: Samples, t: Any) -> tuple[Array, Cells]:
-    """Cut a signal into cells.
-
-    Args:
-        geometry: The memory.
-        samples: The checked signal.
-        t: Times as the user gave them, or None.
-
-    Returns:
-        The edges, and the cells.
-    """
-    edges = cell_edges(geometry, samples.values.shape[0], t)
-    columns = geometry.hold.columns(samples.values)
-    valid = jnp.all(geometry.hold.columns(samples.seen), axis=1)
-    return edges, Cells(columns, valid, edges)
-
-
 def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
     """Decide how a sequence with these edges is treated.
 
@@ -64,7 +48,8 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
         The plan.
     """
     cells = edges.shape[0] - 1
-    chunk = min(_CHUNK, -(-cells // _GROUP) * _GROUP)
+    # a power of two, so that short signals of any length share a few programs
+    chunk = max(_GROUP, min(_CHUNK, 1 << (cells - 1).bit_length()))
     known = not is_traced(edges)
     regular = known and _is_regular(np.asarray(edges))
     every = -(-cells // chunk) * chunk
@@ -75,10 +60,11 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
     otherwise = Plan(chunk, 0 if held else every, 0, regular)
     if not known or (held and edges.dtype == jnp.float64):
         return otherwise
-    lag = geometry.clock.lag(edges[:-1], edges[1:])
-    if is_traced(lag.new):
+    host = np.asarray(edges)
+    share = _shares(geometry, jnp.asarray(host[:-1]), jnp.asarray(host[1:]))
+    if is_traced(share):
         return otherwise
-    share = np.asarray(lag.new)
+    share = np.asarray(share)
     stepped, largest = 0, _SHARES[-1]
     for largest in _SHARES:
         large = np.flatnonzero(share > largest)
@@ -86,13 +72,14 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
         if stepped <= _GROUP:
             break
     # widths as seen from the end of the chunk, where the polynomials are steepest
-    host, widest = np.asarray(edges), 0.0
+    widest = 0.0
     for start in range(0, cells, chunk):
         inside = host[max(start, stepped) : start + chunk + 1]
         if inside.size < 2:
             continue
-        ages = geometry.clock.lag(jnp.asarray(inside), jnp.asarray(inside[-1])).new
-        widest = max(widest, float(np.max(-np.diff(np.asarray(ages)))))
+        starts, now = jnp.asarray(inside), jnp.asarray(inside[-1])
+        ages = np.asarray(_shares(geometry, starts, now))
+        widest = max(widest, float(np.max(-np.diff(ages))))
     modes = geometry.basis.modes
     # a singular clock or weight at W = 0, then the waves of the highest polynomial
     smooth = math.ceil(18.0 / math.log(4.0 / largest - 2.0)) + 1
@@ -100,30 +87,39 @@ def make_plan(geometry: Geometry, edges: Float[Array, " edge"]) -> Plan:
     return Plan(chunk, stepped, min(points, modes // 2 + 12), regular)
 
 
-def pad(cells: Cells, chunk: int) -> Cells:
-    """Append empty cells up to a multiple of the chunk.
+def pad(
+    samples: Samples, edges: Float[Array, " edge"], chunk: int
+) -> tuple[Samples, Float[Array, " padded"]]:
+    """Repeat the last sample, in cells of no width, up to a multiple of the chunk.
+
+    Signals of many lengths then share one compiled program.
 
     Args:
-        cells: The signal.
+        samples: The signal.
+        edges: Its cell edges.
         chunk: Samples per chunk.
 
     Returns:
-        The signal with cells of no width at its end.
+        The longer signal and its edges.
     """
-    missing = -cells.valid.shape[0] % chunk
+    missing = -(edges.shape[0] - 1) % chunk
     if not missing:
-        return cells
-    return Cells(
-        _repeat_last(cells.columns, missing),
-        _repeat_last(cells.valid, missing),
-        _repeat_last(cells.edges, missing),
-    )
+        return samples, edges
+    xp = host_or_device(samples, edges)
+
+    def fill(x):
+        x = xp.asarray(x)
+        return jnp.asarray(xp.concatenate([x, xp.repeat(x[-1:], missing, axis=0)]))
+
+    return Samples(fill(samples.values), fill(samples.seen)), fill(edges)
 
 
-def _repeat_last(
-    x: Float[Array, "n *rest"] | Bool[Array, "n *rest"], times: int
-) -> Array:
-    return jnp.concatenate([x, jnp.broadcast_to(x[-1:], (times, *x.shape[1:]))])
+@eqx.filter_jit
+def _shares(
+    geometry: Geometry, t0: Float[Array, "*#tick"], t1: Float[Array, "*#tick"]
+) -> Float[Array, "*tick"]:
+    """Return what share of the past is newer than t0, seen from t1."""
+    return geometry.clock.lag(t0, t1).new
 
 
 def _is_regular(edges: np.ndarray) -> bool:

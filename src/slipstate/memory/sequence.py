@@ -13,11 +13,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.memory.basis import AbstractJacobiBasis, Laguerre
 from slipstate.memory.clock import Dilation
 from slipstate.memory.geometry import Geometry, Parts
+from slipstate.memory.hold import AbstractHold
+from slipstate.memory.inputs import Samples
 from slipstate.memory.state import MemoryState
 
 
@@ -51,6 +53,23 @@ class Plan(NamedTuple):
     regular: bool
 
 
+def cut_cells(
+    hold: AbstractHold, samples: Samples, edges: Float[Array, " edge"]
+) -> Cells:
+    """Cut a signal into cells.
+
+    Args:
+        hold: How samples fill time.
+        samples: The checked signal.
+        edges: Its cell edges.
+
+    Returns:
+        The cells.
+    """
+    seen = jnp.all(hold.columns(samples.seen), axis=1)
+    return Cells(hold.columns(samples.values), seen, edges)
+
+
 @eqx.filter_jit
 def run_cells(
     geometry: Geometry, state: MemoryState, cells: Cells, plan: Plan
@@ -66,11 +85,11 @@ def run_cells(
     Returns:
         The states at the start of every chunk, and the last state.
     """
-    blocks = cut(cells, plan.chunk)
-    parts = constant_parts(geometry, cells, plan)
+    blocks = _blocks(cells, plan.chunk)
+    parts = _constant_parts(geometry, cells, plan)
 
     def stepwise(state, block):
-        return step_cells(geometry, state, block, parts, keep=False)[0], state
+        return _step_cells(geometry, state, block, parts, keep=False)[0], state
 
     def direct(state, block):
         return _direct_chunk(geometry, state, block, plan.points), state
@@ -95,6 +114,35 @@ def run_cells(
 
 
 @eqx.filter_jit
+def state_after(
+    geometry: Geometry,
+    starts: MemoryState,
+    cells: Cells,
+    plan: Plan,
+    index: Int[Array, ""],
+) -> MemoryState:
+    """Return the state after one cell, from the start of its chunk.
+
+    Args:
+        geometry: The memory.
+        starts: States at the start of every chunk.
+        cells: The signal.
+        plan: How it was treated.
+        index: The cell.
+
+    Returns:
+        The state.
+    """
+    chunk, place = index // plan.chunk, index % plan.chunk
+    start = jax.tree.map(lambda x: x[chunk], starts)
+    columns, valid, right = _blocks(cells, plan.chunk)
+    block = (columns[chunk], valid[chunk], right[chunk])
+    parts = _constant_parts(geometry, cells, plan)
+    states = _step_cells(geometry, start, block, parts, keep=True)[1]
+    return jax.tree.map(lambda x: x[place], states)
+
+
+@eqx.filter_jit
 def expand_cells(
     geometry: Geometry, starts: MemoryState, cells: Cells, plan: Plan
 ) -> MemoryState:
@@ -109,18 +157,18 @@ def expand_cells(
     Returns:
         The states, with a leading axis over cells.
     """
-    blocks = cut(cells, plan.chunk)
-    parts = constant_parts(geometry, cells, plan)
+    blocks = _blocks(cells, plan.chunk)
+    parts = _constant_parts(geometry, cells, plan)
 
     def chunk(start_and_block):
         start, block = start_and_block
-        return step_cells(geometry, start, block, parts, keep=True)[1]
+        return _step_cells(geometry, start, block, parts, keep=True)[1]
 
     states = jax.lax.map(chunk, (starts, blocks))
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), states)
 
 
-def step_cells(
+def _step_cells(
     geometry: Geometry,
     state: MemoryState,
     block: tuple[Array, Array, Array],
@@ -170,7 +218,7 @@ def _side_by_side(geometry: Geometry) -> int:
     return max(1, min(32, 2 ** int(math.log2(max(1.0, 2**20 / (modes * rows))))))
 
 
-def cut(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
+def _blocks(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
     """Return columns, validity and right edges with a leading axis over chunks."""
     right = cells.edges[1:]
     shape = (right.shape[0] // chunk, chunk)
@@ -181,7 +229,7 @@ def cut(cells: Cells, chunk: int) -> tuple[Array, Array, Array]:
     )
 
 
-def constant_parts(geometry: Geometry, cells: Cells, plan: Plan) -> Parts | None:
+def _constant_parts(geometry: Geometry, cells: Cells, plan: Plan) -> Parts | None:
     """Return the one step of a regular sequence under an invariant clock, or None."""
     if not (plan.regular and geometry.clock.invariant) or geometry.buffered:
         return None

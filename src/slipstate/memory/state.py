@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from slipstate.ground.types import Scalar
@@ -73,18 +74,20 @@ def empty_state(
     Returns:
         The state.
     """
-    zero = jnp.zeros((channels,), dtype)
+    # made on the host: a device array of zeros is a program for each shape
+    zeros = lambda *shape: jnp.asarray(np.zeros(shape, dtype))
+    zero = zeros(channels)
     buffer = None
     if stored:
-        columns = jnp.zeros((stored, inputs, channels), dtype)
+        columns = zeros(stored, inputs, channels)
         buffer = CellBuffer(columns, jnp.full((stored + 1,), time))
     return MemoryState(
-        coefficients=jnp.zeros((modes, channels), dtype),
+        coefficients=zeros(modes, channels),
         energy=zero,
-        losses=jnp.zeros((BINS, channels), dtype),
+        losses=zeros(BINS, channels),
         peak=zero,
         newest=zero,
-        seen=jnp.zeros((channels,), bool),
+        seen=jnp.asarray(np.zeros(channels, bool)),
         time=time,
         buffer=buffer,
     )

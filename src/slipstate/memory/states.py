@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from slipstate.memory.certificate import state_error
 from slipstate.memory.geometry import Geometry
-from slipstate.memory.sequence import Cells, Plan, expand_cells
+from slipstate.memory.sequence import Cells, Plan, expand_cells, state_after
 from slipstate.memory.state import MemoryState
 
 
@@ -45,23 +45,23 @@ class MemoryStates(eqx.Module):
 
     def all(self) -> MemoryState:
         """Return the states after every cell, with a leading axis."""
-        states = expand_cells(self.geometry, self.starts, self.cells, self.plan)
-        return jax.tree.map(lambda x: x[: self.count], states)
+        return jax.tree.map(lambda x: x[: self.count], self._padded())
 
     @property
     def coefficients(self) -> Float[Array, "cell mode channel"]:
         """The coefficients after every cell."""
-        return self.all().coefficients
+        return self._padded().coefficients[: self.count]
 
     @property
     def energy(self) -> Float[Array, "cell channel"]:
         """The energy of the held past after every cell."""
-        return self.all().energy
+        return self._padded().energy[: self.count]
 
     @property
     def errors(self) -> Float[Array, "cell channel"]:
         """The certificate after every cell: what the memory has lost."""
-        return jax.vmap(lambda s: state_error(self.geometry, s))(self.all())
+        certify = jax.vmap(lambda s: state_error(self.geometry, s))
+        return certify(self._padded())[: self.count]
 
     def at(self, index: int) -> MemoryState:
         """Return the state after one cell, from the nearest checkpoint.
@@ -72,15 +72,9 @@ class MemoryStates(eqx.Module):
         Returns:
             The state.
         """
-        index = range(self.count)[index]
-        chunk = index // self.plan.chunk
-        start = jax.tree.map(lambda x: x[chunk : chunk + 1], self.starts)
-        first = chunk * self.plan.chunk
-        window = slice(first, first + self.plan.chunk)
-        cells = Cells(
-            self.cells.columns[window],
-            self.cells.valid[window],
-            self.cells.edges[first : first + self.plan.chunk + 1],
-        )
-        states = expand_cells(self.geometry, start, cells, self.plan)
-        return jax.tree.map(lambda x: jnp.asarray(x[index - first]), states)
+        place = jnp.asarray(range(self.count)[index], jnp.int32)
+        return state_after(self.geometry, self.starts, self.cells, self.plan, place)
+
+    def _padded(self) -> MemoryState:
+        """Return the states after every cell, the empty ones at the end too."""
+        return expand_cells(self.geometry, self.starts, self.cells, self.plan)
