@@ -4,6 +4,10 @@ One JSON line per result. Times are CPU seconds (all threads), the least of the 
 because wall-clock time on a shared machine says little:
 
     python benchmarks/memory.py
+
+The loops take their matrices from `slipstate.memory.hippo`. Where the package hippox is
+installed (`pip install hippox chex`; it needs chex without saying so), its own matrices
+run too, as a compiled scan of dense steps.
 """
 
 # ruff: noqa: E402 - the process is prepared before jax is imported
@@ -11,6 +15,8 @@ from slipstate.ground.platform import prepare_process
 
 prepare_process()
 
+import importlib
+import importlib.util
 import json
 import resource
 import time
@@ -33,6 +39,7 @@ from slipstate.memory import (
 )
 
 LENGTH, MODES, CHANNELS = 100_000, 64, 3
+TAU, THETA = 500.0, 1000.0
 
 
 def say(**fields: Any) -> None:
@@ -75,6 +82,46 @@ def fixed_loop(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
     return c
 
 
+@jax.jit
+def dense_scan(a: jax.Array, b: jax.Array, u: jax.Array) -> jax.Array:
+    """Run a time-invariant memory as a compiled scan of dense products."""
+
+    def step(c, sample):
+        return a @ c + b[:, None] * sample, None
+
+    return jax.lax.scan(step, jnp.zeros((b.size, u.shape[1]), u.dtype), u)[0]
+
+
+def bilinear(a: np.ndarray, b: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Discretise dc/dt = A c + B u as layers initialised with these matrices do."""
+    eye = np.eye(len(b))
+    left = eye - 0.5 * dt * a
+    return np.linalg.solve(left, eye + 0.5 * dt * a), np.linalg.solve(left, dt * b)
+
+
+def peer(lti: LagMemory, signal: jax.Array, edges: jax.Array, fast: float) -> None:
+    """Compare with hippox: its LegS matrices, bilinear, a compiled scan."""
+    if importlib.util.find_spec("hippox") is None:
+        say(result="hippox", skipped="not installed: pip install hippox chex")
+        return
+    hippox = importlib.import_module("hippox.main")
+    given = hippox.Hippo(state_size=MODES, basis_measure="legs", diagonalize=False)()
+    a = np.asarray(given.state_matrix, float)
+    b = np.asarray(given.input_matrix, float)
+    same = np.max(np.abs(a - hippo.legs(MODES)[0])) / np.max(np.abs(a))
+    pair = [jnp.asarray(x) for x in bilinear(a, b, 1.0 / TAU)]
+    slow = cpu_seconds(lambda: dense_scan(*pair, signal), 2)
+    exact = np.asarray(lti.scan(signal, edges).last.coefficients)
+    gap = np.linalg.norm(dense_scan(*pair, signal) - exact) / np.linalg.norm(exact)
+    say(
+        result="hippox LegS, bilinear, compiled scan of dense steps",
+        cpu_s=slow,
+        ratio=slow / fast,
+        matrix_difference=float(same),
+        error_of_bilinear=float(gap),
+    )
+
+
 def main() -> None:
     """Print all results."""
     u = np.random.default_rng(0).standard_normal((LENGTH, CHANNELS))
@@ -91,16 +138,18 @@ def main() -> None:
     slow = 20 * cpu_seconds(lambda: scaled_loop(short), 1)
     say(result="dense NumPy loop, LegS bilinear", cpu_s=slow, ratio=slow / fast)
 
-    lti = LagMemory(Legendre(MODES), ExponentialClock(500.0))
+    lti = LagMemory(Legendre(MODES), ExponentialClock(TAU))
     fast = cpu_seconds(lambda: lti.scan(signal, edges).last.coefficients)
     say(result="scan, exponential clock", cpu_s=fast, **setting)
     a, b = hippo.legs(MODES)
-    matrix = expm(a / 500)
+    matrix = expm(a / TAU)
     gain = np.linalg.solve(a, (matrix - np.eye(MODES)) @ b)
     slow = cpu_seconds(lambda: fixed_loop(matrix, gain, u), 1)
     say(result="dense NumPy loop, one fixed A", cpu_s=slow, ratio=slow / fast)
     gap = lti.scan(signal, edges).last.coefficients - fixed_loop(matrix, gain, u)
     say(result="scan against that loop", largest_difference=float(jnp.abs(gap).max()))
+
+    peer(lti, signal, edges, fast)
 
     states = legs.scan(signal, edges)
     say(
@@ -111,9 +160,14 @@ def main() -> None:
     linear = LagMemory(Legendre(MODES), ScaleClock(), LinearHold())
     fast = cpu_seconds(lambda: linear.scan(signal).last.coefficients, 3)
     say(result="scan, linear hold", cpu_s=fast, **setting)
-    window = LagMemory(Legendre(MODES), WindowClock(1000.0))
+    window = LagMemory(Legendre(MODES), WindowClock(THETA))
     fast = cpu_seconds(lambda: window.scan(signal, edges).last.coefficients, 2)
     say(result="scan, window, with its bound", cpu_s=fast, **setting)
+    a, b = (x / THETA for x in hippo.lmu(MODES))
+    matrix = expm(a)
+    gain = np.linalg.solve(a, (matrix - np.eye(MODES)) @ b)
+    slow = cpu_seconds(lambda: fixed_loop(matrix, gain, u), 1)
+    say(result="dense NumPy loop, LMU, no bound", cpu_s=slow, ratio=slow / fast)
 
     wide = LagMemory(Legendre(256), ScaleClock())
     fast = cpu_seconds(lambda: wide.transition(1000.0, 1001.0).A, 20)
