@@ -179,7 +179,8 @@ def expect_log(
     )
     total = log_sum(predicted + behind, axis=1)
     terms = log_sum(predicted + emitted, axis=1) - log_sum(predicted, axis=1)
-    joint = filtered[:-1, :, None] + log_matrices + behind[1:, None]
+    joint = filtered[:-1, :, None] + behind[1:, None]
+    joint = joint + (log_matrices if matrices.ndim == 3 else log_matrices[None])
     each = jnp.exp(joint - total[1:, None, None]) * counted[1:, None, None]
     pairs = jnp.sum(each, axis=0, keepdims=True) if matrices.ndim == 2 else each
     probs = jnp.exp(predicted + behind - total[:, None])

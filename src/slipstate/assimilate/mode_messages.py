@@ -184,7 +184,9 @@ def log_turn(
         log_x: log x.
         log_matrix: log P.
     """
-    return log_sum(log_x[..., :, None] + log_matrix, axis=-2)
+    lead = (1,) * (log_x.ndim + 1 - log_matrix.ndim)
+    matrix = jnp.reshape(log_matrix, (*lead, *log_matrix.shape))
+    return log_sum(log_x[..., :, None] + matrix, axis=-2)
 
 
 def log_sum(

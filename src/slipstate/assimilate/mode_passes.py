@@ -50,7 +50,7 @@ def filter_modes(
     def careful() -> tuple[Array, Array]:
         log_matrices = safe_log(matrices)
         after = propagate_log(start, log_matrices, emitted[1:])
-        earlier = jnp.concatenate([start[None], after[:-1]])
+        earlier = jnp.concatenate([start[None], after])[:-1]
         return log_turn(earlier, log_matrices), after
 
     risky = lost(before, weights, emitted[1:], matrices)
