@@ -52,6 +52,9 @@ from slipstate.assimilate.observations import (
     Observations,
     Rows,
 )
+from slipstate.assimilate.parallel import (
+    ParallelKalman,
+)
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
@@ -113,6 +116,7 @@ __all__ = [
     "ModePosterior",
     "ModeState",
     "Observations",
+    "ParallelKalman",
     "Rows",
     "Running",
     "SeriesPass",

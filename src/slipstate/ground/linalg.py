@@ -39,7 +39,9 @@ def symmetric(matrix: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
     return 0.5 * (matrix + jnp.swapaxes(matrix, -1, -2))
 
 
-def triangular_factor(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
+def triangular_factor(
+    columns: Float[Array, "n m"], *, compact: bool = False
+) -> Float[Array, "n n"]:
     """Return the lower triangular L with L L^T = columns columns^T.
 
     By Householder reflections written out as sums and products: nothing is squared or
@@ -49,6 +51,8 @@ def triangular_factor(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
 
     Args:
         columns: Any factor of the wanted matrix; m may be smaller or larger than n.
+        compact: Compile one reflection and loop over it, also where n is small. Slower
+            for one matrix, as fast for many at once, and compiled in less time.
 
     Returns:
         The Cholesky-like factor with non-negative diagonal, without ever forming the
@@ -78,7 +82,11 @@ def triangular_factor(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
         rows = rows - (scale * (rows @ normal))[:, None] * normal[None, :]
         return rows, jnp.where(usable, end * size[row], 0.0)
 
-    rows, ends = loop(reflect, columns, n)
+    turns = jnp.arange(n)
+    if compact:
+        rows, ends = jax.lax.scan(reflect, columns, turns)
+    else:
+        rows, ends = loop(reflect, columns, n)
     sign = jnp.where(ends < 0, -1.0, 1.0).astype(columns.dtype)
     return (jnp.tril(rows[:, :n], -1) + jnp.diag(ends)) * sign[None, :]
 
