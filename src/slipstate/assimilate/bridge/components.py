@@ -26,6 +26,7 @@ from slipstate.ground.types import Key, Scalar, ScalarLike
 DEAD = -1e30
 """Log weight of a component whose observation is no number."""
 
+_TURNS = 8
 _RUNGS = 6
 _RISE = 0.35  # share of the way to h = 1 that each rung goes
 
@@ -63,6 +64,28 @@ class Components(eqx.Module):
             inside = jnp.einsum("j,jab,jcb->ac", weights, self.F, self.F)
             inside = inside - jnp.einsum("j,jap,jbp->ab", weights, gone, gone)
         return mean, symmetric(inside + (apart * weights[:, None]).T @ apart)
+
+    def places(
+        self, members: Float[Array, "ens latent"]
+    ) -> tuple[Float[Array, " ens"], Float[Array, " ens"]]:
+        """Return members and components along the direction the posterior spreads most.
+
+        Args:
+            members: z of the members.
+
+        Returns:
+            Place of each member, and of each component's mean.
+        """
+        weights = jax.nn.softmax(self.log_weights)
+        apart = self.means - (weights @ self.means)[None, :]
+        cov = (apart * weights[:, None]).T @ apart
+        ahead = jnp.sum(jnp.abs(cov), axis=0)
+        for _ in range(_TURNS):  # powers of the covariance turn to its longest axis
+            ahead = cov @ ahead
+            size = jnp.max(jnp.abs(ahead))
+            ahead = ahead / jnp.where(size > 0.0, size, 1.0)
+        ahead = jax.lax.stop_gradient(ahead)
+        return members @ ahead, self.means @ ahead
 
     def draw(
         self, label: Int[Array, " ens"], *, key: Key
@@ -168,16 +191,13 @@ def bandwidth_ladder(
         bandwidth: c, factor on the rule of thumb; None for the default.
 
     Returns:
-        h, at most 1; the kernel leaves out what the members' own noise provides.
+        h, at most 1. Where members carry noise, the kernel has the shape of what the
+        members spread beside it, so it adds little where noise rules.
     """
     count, n = space.members.shape
     c = between(count, 1.0, 0.5) if bandwidth is None else bandwidth
     rule = (4.0 / (count * (n + 2.0))) ** (1.0 / (n + 4.0))
     h = jnp.minimum(jnp.asarray(c, space.members.dtype) * rule, 1.0)
-    if space.noise.shape[2] > 0:
-        alive = jnp.maximum(jnp.sum(space.alive), 1.0)
-        noise = jnp.sum(space.noise**2) / (count * alive)
-        h = jnp.sqrt(jnp.maximum(h * h - noise, 0.0))
     return 1.0 - (1.0 - h) * (1.0 - _RISE) ** jnp.arange(_RUNGS + 1, dtype=h.dtype)
 
 

@@ -116,6 +116,9 @@ class BridgeFilter(AbstractSmoother):
         switch: Price of moving a member to another mode; None where there are none.
         epsilon: Entropy of the coupling, in units of the mean cost.
         sweeps: Number of Sinkhorn's sweeps.
+        coupled: Whether members cross over by Sinkhorn's coupling; without it they
+            are drawn anew from the posterior by stratified resampling, which is
+            faster and forgets where each was.
         keep_coupling: Whether `info` keeps the coupling of every row.
 
     References:
@@ -134,6 +137,7 @@ class BridgeFilter(AbstractSmoother):
     switch: SwitchCost | None = None
     epsilon: ScalarLike = 0.05
     sweeps: int = eqx.field(static=True, default=100)
+    coupled: bool = eqx.field(static=True, default=True)
     keep_coupling: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
@@ -175,8 +179,9 @@ class BridgeFilter(AbstractSmoother):
         if not self.guided:
             members = move_members(model, state.members, u, dt, key=key)
             return self._state(members, ancestors)
-        origins, noise = split_moves(model, state.members, u, dt)
-        draws = jax.random.normal(key, origins.shape, origins.dtype)
+        key_path, key_last = jax.random.split(key)
+        origins, noise = split_moves(model, state.members, u, dt, key=key_path)
+        draws = jax.random.normal(key_last, origins.shape, origins.dtype)
         members = origins + jnp.einsum("iab,ib->ia", noise, draws)
         return BridgeState(members, origins, noise, ancestors)
 
@@ -215,7 +220,8 @@ class BridgeFilter(AbstractSmoother):
         found = condition(h, stretch)
         weights = jax.nn.softmax(found.log_weights)
         coupling = self._couple(space, found, stretch)
-        z = found.draw(coupling.draw(key=key_label), key=key_draw)
+        label = coupling.draw(*found.places(space.members), key=key_label)
+        z = found.draw(label, key=key_draw)
         z = match_moments(z, *found.moments(weights))
         analysis = space.centre[None, :] + stretch * (z @ space.L.T)
         fresh = self._state(analysis, found.ancestors(z, key=key_past))
@@ -303,13 +309,15 @@ class BridgeFilter(AbstractSmoother):
 
     def _couple(self, space: Latent, found: Components, stretch: Scalar) -> Coupling:
         """Couple members, equally weighted, with the weighted components."""
+        equal = jnp.full(self.members, -jnp.log(1.0 * self.members), stretch.dtype)
+        log_weights = jax.nn.log_softmax(found.log_weights)
+        if not self.coupled:
+            plan = equal[:, None] + log_weights[None, :]
+            return Coupling(plan, equal, log_weights, jnp.zeros_like(stretch))
         sources, targets = space.members, found.means
         cost = scaled_cost(space.points(sources), space.points(targets))
         log_kernel = -cost / self.epsilon
         if self.switch is not None:
             x = lambda z: space.centre[None, :] + stretch * (z @ space.L.T)
             log_kernel = log_kernel + self.switch.log_kernel(x(sources), x(targets))
-        equal = jnp.full(self.members, -jnp.log(1.0 * self.members), cost.dtype)
-        return absorbed_sinkhorn(
-            log_kernel, equal, jax.nn.log_softmax(found.log_weights), self.sweeps
-        )
+        return absorbed_sinkhorn(log_kernel, equal, log_weights, self.sweeps)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 from slipstate.assimilate.bridge.linearise import Observe
 from slipstate.ground.types import Scalar, ScalarLike
 
-_SIGNIFICANT = 2.33  # standard deviations of a mean of squares: one in a hundred
+_SIGNIFICANT = 3.72  # standard deviations of a normal number: one in ten thousand
 
 
 class Predicted(eqx.Module):
@@ -78,9 +78,11 @@ def innovation_guard(
 ) -> tuple[Scalar, Scalar]:
     """Return how surprising an innovation is, and what spread would explain it.
 
-    The mean over observed components of squared innovation over variance has mean 1
-    and standard deviation sqrt(2 / p). Above 1 + 2.33 sqrt(2 / p) the forecast
-    covariance is multiplied by what makes the mean 1 to first order.
+    The mean over p observed components of squared innovation over variance is, were
+    they independent, chi-squared over p. Where less than one in ten thousand is as
+    large (by the cube root of Wilson and Hilferty), the forecast covariance is
+    multiplied by what makes the mean 1 to first order. A guard that fires more often
+    costs more than it saves.
 
     Args:
         predicted: Innovation and covariance of the predictions.
@@ -90,6 +92,9 @@ def innovation_guard(
 
     Returns:
         The mean, and the factor, at least 1.
+
+    References:
+        Wilson & Hilferty (1931), The distribution of chi-square, PNAS 17.
     """
     signal, noise = jnp.diagonal(predicted.signal), jnp.diagonal(R)
     variance = signal + noise
@@ -98,7 +103,8 @@ def innovation_guard(
     count = jnp.maximum(jnp.sum(seen), 1).astype(safe.dtype)
     mean = lambda x: jnp.sum(jnp.where(seen, x / safe, 0.0)) / count
     surprise = mean(predicted.innovation**2)
-    bound = 1.0 + _SIGNIFICANT * jnp.sqrt(2.0 / count)
+    cube = 2.0 / (9.0 * count)
+    bound = (1.0 - cube + _SIGNIFICANT * jnp.sqrt(cube)) ** 3
     share = mean(signal)
     positive = share > 0.0
     wanted = (surprise - mean(noise)) / jnp.where(positive, share, 1.0)

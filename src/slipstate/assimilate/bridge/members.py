@@ -122,25 +122,37 @@ def split_moves(
     members: Float[Array, "ens state"],
     u: Input,
     dt: ScalarLike,
+    *,
+    key: Key,
 ) -> tuple[Float[Array, "ens state"], Float[Array, "ens state state"]]:
-    """Move every member without noise, and return the noise it would have had.
+    """Move every member up to its last noise, and return the noise it would have had.
 
     Args:
         model: The model.
         members: The members.
         u: Exogenous input.
         dt: Length of the step.
+        key: Random key, for the noise of all parts of the step but the last.
 
     Returns:
-        Where the members go on average, and a square factor of the noise of each.
+        Where the members go before the last noise, and a square factor of the last
+        noise of each.
     """
     transition = require_transition(model, "split_moves")
+    parts = transition.parts
+    part = dt / parts
 
-    def move(x: Array) -> tuple[Array, Array]:
-        factor = transition.noise_factor(x, u, dt)
-        return transition.mean(x, u, dt), psd_root(factor @ factor.T)
+    def move(x: Array, key: Key) -> tuple[Array, Array]:
+        def advance(x: Array, key: Key) -> tuple[Array, None]:
+            factor = transition.noise_factor(x, u, part)
+            draw = jax.random.normal(key, factor.shape[-1:], x.dtype)
+            return transition.mean(x, u, part) + factor @ draw, None
 
-    return jax.vmap(move)(members)
+        x, _ = jax.lax.scan(advance, x, jax.random.split(key, parts)[1:])
+        factor = transition.noise_factor(x, u, part)
+        return transition.mean(x, u, part), psd_root(factor @ factor.T)
+
+    return jax.vmap(move)(members, jax.random.split(key, len(members)))
 
 
 def needed(key: Key | None, method: str) -> Key:

@@ -23,6 +23,8 @@ from jaxtyping import Array, Float, Int
 
 from slipstate.ground.types import Key, Scalar, ScalarLike
 
+_GOLDEN = 0.6180339887498949  # the number that fractions approach worst
+
 _NEVER = -1e4  # log of a weight of zero: exp of it underflows, its gradient is finite
 
 
@@ -51,25 +53,35 @@ class Coupling(eqx.Module):
         """The probability of each column given the row; rows sum to one."""
         return jax.nn.softmax(self.log_plan, axis=1)
 
-    def draw(self, *, key: Key) -> Int[Array, " row"]:
-        """Draw one column for each row, stratified over the rows.
+    def draw(
+        self,
+        row_place: Float[Array, " row"],
+        column_place: Float[Array, " column"],
+        *,
+        key: Key,
+    ) -> Int[Array, " row"]:
+        """Draw one column for each row, evenly over rows that are close.
 
-        Each row's uniform number is uniform by itself; together they fill [0, 1)
-        evenly, in random order, so that like rows do not draw alike.
+        Each row's uniform number is uniform by itself. Along the rows in order of
+        their place they are multiples of the golden ratio, which fill [0, 1) evenly
+        over any stretch, so the number of rows that go to a stretch of columns is
+        what it should be up to about one: a cloud keeps the masses of its modes.
 
         Args:
+            row_place: Where each row lies along the direction that matters.
+            column_place: Where each column lies along it.
             key: Random key.
 
         Returns:
             The column of each row.
         """
-        key_order, key_shift = jax.random.split(key)
-        rows, columns = self.log_plan.shape
-        place = jax.random.permutation(key_order, rows)
-        shift = jax.random.uniform(key_shift, (rows,), self.log_plan.dtype)
-        uniform = (place.astype(shift.dtype) + shift) / rows
-        below = jnp.cumsum(self.conditional, axis=1) < uniform[:, None]
-        return jnp.minimum(jnp.sum(below, axis=1), columns - 1)
+        rank = jnp.argsort(jnp.argsort(row_place))
+        order = jnp.argsort(column_place)
+        shift = jax.random.uniform(key, (), self.log_plan.dtype)
+        uniform = (shift + _GOLDEN * rank.astype(shift.dtype)) % 1.0
+        below = jnp.cumsum(self.conditional[:, order], axis=1) < uniform[:, None]
+        last = self.log_plan.shape[1] - 1
+        return order[jnp.minimum(jnp.sum(below, axis=1), last)]
 
 
 def sinkhorn(
