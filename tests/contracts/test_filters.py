@@ -16,6 +16,7 @@ import slipstate.assimilate
 from slipstate.assimilate import (
     AbstractFilter,
     AbstractSmoother,
+    BridgeFilter,
     EnsembleTransformKalman,
     ForwardBackward,
     InformationKalman,
@@ -41,6 +42,7 @@ from slipstate.systems import (
 # One entry per setting worth its own run, by name of the class. `model` says what each
 # method runs on: a switching one where it needs several modes.
 CASES = {
+    "BridgeFilter": [BridgeFilter(members=50), BridgeFilter(members=2, guided=True)],
     "Kalman": [Kalman(), Kalman(robust=StudentT(4.0))],
     "EnsembleTransformKalman": [
         EnsembleTransformKalman(members=50, inflation=1.02),
@@ -56,6 +58,7 @@ CASES = {
     "SquareRootKalman": [SquareRootKalman()],
 }
 METHODS = [method for methods in CASES.values() for method in methods]
+ENSEMBLES = (BridgeFilter, EnsembleTransformKalman)
 HEAVY_TAILED = (Kalman, InteractingMultipleModel)
 
 
@@ -270,7 +273,7 @@ def test_a_linear_gaussian_model_gets_the_exact_answer(method, key):
         pytest.skip("hidden modes are another model")
     y = Observations(data(rows=12))
     exact = filter_series(model(), y, Kalman())
-    if not isinstance(method, EnsembleTransformKalman):
+    if not isinstance(method, ENSEMBLES):
         got = filter_series(model(method, alike=True), y, method)
         agree(got.means, exact.means)
         agree(got.log_likelihood, exact.log_likelihood)
@@ -293,9 +296,9 @@ def test_a_linear_gaussian_model_gets_the_exact_answer(method, key):
 def test_a_smoother_ends_where_the_filter_does(method, key):
     if not isinstance(method, AbstractSmoother | ForwardBackward):
         pytest.skip("filters only")
-    got = smooth_series(model(method), Observations(data()), method)
+    got = smooth_series(model(method), Observations(data()), method, key=key)
     np.testing.assert_array_equal(got.means[-1], got.filter.means[-1])
-    single = smooth_series(model(method), Observations(data()[:1]), method)
+    single = smooth_series(model(method), Observations(data()[:1]), method, key=key)
     np.testing.assert_array_equal(single.means, single.filter.means)
 
 
@@ -339,6 +342,7 @@ SCRIPT = """
         ("Kalman(robust=StudentT(4.0))", 10),
         ("InteractingMultipleModel()", 10),
         ("ForwardBackward()", 10),
+        ("BridgeFilter(members=50)", 10),
         ("EnsembleTransformKalman(members=50)", 10),
         ("EnsembleTransformKalman(members=50)", 60),
     ],
