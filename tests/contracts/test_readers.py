@@ -1,6 +1,8 @@
 """What every reader promises, checked over every reader there is."""
 
+import importlib.util
 import inspect
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +65,47 @@ def netcdf(folder):
     return path
 
 
-SAMPLES = {"PBO csv": pbo, "NGL tenv3": tenv3, "plain csv": plain, "netCDF": netcdf}
+def waveform(folder):
+    """Two channels as miniSEED, one of them shorter: plain 32-bit integers."""
+    if importlib.util.find_spec("obspy") is None:
+        pytest.skip("waveforms need obspy")
+    path, records = folder / "A.mseed", b""
+    for number, (channel, data) in enumerate(
+        {b"LHE": [4, 5, 6], b"LHZ": [7, -8]}.items()
+    ):
+        records += b"%06dD STA    %sXX" % (number + 1, channel)
+        records += struct.pack(
+            ">HHBBBxHHhhBBBBiHH",
+            2010,
+            95,
+            22,
+            40,
+            0,
+            0,
+            len(data),
+            1,
+            1,
+            0,
+            0,
+            0,
+            1,
+            0,
+            64,
+            48,
+        )
+        records += struct.pack(">HHBBBx", 1000, 0, 3, 1, 9).ljust(16, b"\x00")
+        records += np.asarray(data, ">i4").tobytes().ljust(512 - 64, b"\x00")
+    path.write_bytes(records)
+    return path
+
+
+SAMPLES = {
+    "PBO csv": pbo,
+    "NGL tenv3": tenv3,
+    "plain csv": plain,
+    "netCDF": netcdf,
+    "miniSEED or SAC": waveform,
+}
 
 
 def leaves(cls: type) -> set[type]:

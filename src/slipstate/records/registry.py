@@ -11,11 +11,13 @@ from slipstate.records.plain import PlainReader
 from slipstate.records.reader import AbstractReader
 from slipstate.records.tenv3 import Tenv3Reader
 from slipstate.records.text import excerpt, first_lines, require_file, require_text
+from slipstate.records.waveform import WaveformReader
 
 READERS: tuple[AbstractReader, ...] = (
     NetcdfReader(),
     PboReader(),
     Tenv3Reader(),
+    WaveformReader(),
     PlainReader(),
 )
 """Every format, asked in this order; the plain csv takes any table, so it is last."""
