@@ -48,7 +48,7 @@ CASES = {
         EnsembleTransformKalman(members=50, inflation=1.02),
         EnsembleTransformKalman(members=2, rotate=False),
     ],
-    "ForwardBackward": [ForwardBackward(), ForwardBackward(block=4)],
+    "ForwardBackward": [ForwardBackward()],
     "InformationKalman": [InformationKalman()],
     "InteractingMultipleModel": [
         InteractingMultipleModel(),

@@ -137,7 +137,7 @@ def expect(
     predicted = jnp.concatenate([first[None], later])
     total = jnp.sum(predicted * behind, axis=1)
     terms = safe_log(jnp.sum(predicted * weights, axis=1)) + top
-    scaled = behind[1:] * (counted[1:] / total[1:])[:, None]
+    scaled = behind[1:] * jnp.where(counted[1:], 1.0 / total[1:], 0.0)[:, None]
     if matrices.ndim == 2:
         pairs = (matrices * (filtered[:-1].T @ scaled))[None]
     else:
@@ -181,7 +181,8 @@ def expect_log(
     terms = log_sum(predicted + emitted, axis=1) - log_sum(predicted, axis=1)
     joint = filtered[:-1, :, None] + behind[1:, None]
     joint = joint + (log_matrices if matrices.ndim == 3 else log_matrices[None])
-    each = jnp.exp(joint - total[1:, None, None]) * counted[1:, None, None]
+    each = jnp.exp(joint - total[1:, None, None])
+    each = jnp.where(counted[1:, None, None], each, 0.0)
     pairs = jnp.sum(each, axis=0, keepdims=True) if matrices.ndim == 2 else each
     probs = jnp.exp(predicted + behind - total[:, None])
     return Expectations(terms, probs, pairs, jnp.asarray(False))

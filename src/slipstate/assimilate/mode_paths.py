@@ -9,6 +9,8 @@ References:
     Scott (2002), Bayesian methods for hidden Markov models, J. Am. Stat. Assoc. 97.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -86,7 +88,7 @@ def _best_path(model: HiddenMarkov, observations: Observations) -> ModePath:
     logs = safe_log(matrices)
     steady = logs.ndim == 2
 
-    def ahead(score: Array, step: Array | tuple[Array, Array]) -> tuple[Array, Array]:
+    def ahead(score: Array, step: Any) -> tuple[Array, Array]:
         matrix, term = (logs, step) if steady else step
         best = jnp.max(score[:, None] + matrix, axis=0) + term
         # only differences matter; a sum over a million rows would lose them
@@ -98,7 +100,7 @@ def _best_path(model: HiddenMarkov, observations: Observations) -> ModePath:
     later = emitted[1:] if steady else (logs, emitted[1:])
     last, scores = jax.lax.scan(ahead, start, later)
 
-    def back(mode: Array, step: Array | tuple[Array, Array]) -> tuple[Array, Array]:
+    def back(mode: Array, step: Any) -> tuple[Array, Array]:
         score, matrix = (step, logs) if steady else step
         before = jnp.argmax(score + matrix[:, mode])
         return before, before

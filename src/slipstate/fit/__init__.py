@@ -7,6 +7,20 @@ from slipstate.fit.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from slipstate.fit.em import (
+    baum_welch,
+)
+from slipstate.fit.em_batch import (
+    ModePrior,
+)
+from slipstate.fit.em_starts import (
+    start_model,
+    sticky_chain,
+)
+from slipstate.fit.mode_choice import (
+    ModeChoice,
+    compare_modes,
+)
 from slipstate.fit.optimise import maximise
 from slipstate.fit.store import FolderStore
 from slipstate.ground.params import (
@@ -25,13 +39,19 @@ __all__ = [
     "ChunkLog",
     "FolderStore",
     "Interval",
+    "ModeChoice",
+    "ModePrior",
     "Parameter",
     "Positive",
     "Real",
     "Unit",
+    "baum_welch",
+    "compare_modes",
     "fingerprint",
     "load_checkpoint",
     "maximise",
     "natural",
     "save_checkpoint",
+    "start_model",
+    "sticky_chain",
 ]

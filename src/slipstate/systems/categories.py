@@ -136,7 +136,7 @@ class CategoricalEmission(AbstractEmission):
     ) -> Float[Array, "time category"]:
         """Return a row with one 1 for each observed category."""
         code, _ = self._codes(y, mask)
-        return jax.nn.one_hot(code, self.probs.shape[1], dtype=y.dtype) * mask
+        return jax.nn.one_hot(code, self.probs.shape[1], dtype=y.dtype) * mask.astype(y.dtype)
 
 
 def _frequencies(shown: Float[Array, "time category"]) -> Float[Array, "1 category"]:

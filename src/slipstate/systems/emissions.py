@@ -222,5 +222,5 @@ def pooled_mean(
         y: Observed values.
         mask: True where observed.
     """
-    count = jnp.sum(mask, axis=0)
-    return jnp.sum(jnp.where(mask, y, 0.0), axis=0) / jnp.maximum(count, 1)
+    count = jnp.sum(mask, axis=0).astype(y.dtype)
+    return jnp.sum(jnp.where(mask, y, 0.0), axis=0) / jnp.maximum(count, 1.0)

@@ -88,8 +88,8 @@ def regress(
     """
     x, y, mask, weights = rows
     modes, obs = covs.shape[:2]
-    seen = jnp.any(mask, axis=1)
-    w = weights * seen[:, None]
+    seen = jnp.any(mask, axis=1, keepdims=True)
+    w = jnp.where(seen, weights, 0.0)
 
     def whole() -> tuple[Array, Array]:
         filled = jnp.broadcast_to(y[:, None], (*w.shape, obs))
@@ -151,7 +151,7 @@ def spread(
         y: Observed values.
         mask: True where observed.
     """
-    count = jnp.maximum(jnp.sum(mask, axis=0), 1)
+    count = jnp.maximum(jnp.sum(mask, axis=0).astype(y.dtype), 1.0)
     mean = jnp.sum(jnp.where(mask, y, 0.0), axis=0) / count
     apart = jnp.where(mask, y - mean[None], 0.0)
     return jnp.sum(apart**2, axis=0) / count
