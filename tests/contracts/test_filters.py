@@ -17,6 +17,7 @@ from slipstate.assimilate import (
     AbstractFilter,
     AbstractSmoother,
     BridgeFilter,
+    ConstantGainKalman,
     EnsembleTransformKalman,
     ForwardBackward,
     InformationKalman,
@@ -43,6 +44,7 @@ from slipstate.systems import (
 # method runs on: a switching one where it needs several modes.
 CASES = {
     "BridgeFilter": [BridgeFilter(members=50), BridgeFilter(members=2, guided=True)],
+    "ConstantGainKalman": [ConstantGainKalman(chunk=4)],
     "Kalman": [Kalman(), Kalman(robust=StudentT(4.0))],
     "EnsembleTransformKalman": [
         EnsembleTransformKalman(members=50, inflation=1.02),

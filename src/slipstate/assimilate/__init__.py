@@ -23,6 +23,9 @@ from slipstate.assimilate.calibration import (
     rank_uniformity,
     spread_skill,
 )
+from slipstate.assimilate.constant_gain import (
+    ConstantGainKalman,
+)
 from slipstate.assimilate.ensemble import (
     EnsembleInfo,
     EnsembleTransformKalman,
@@ -116,6 +119,7 @@ __all__ = [
     "BridgeFilter",
     "BridgeInfo",
     "BridgeState",
+    "ConstantGainKalman",
     "Coupling",
     "EnsembleInfo",
     "EnsembleTransformKalman",
