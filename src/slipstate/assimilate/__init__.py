@@ -30,9 +30,18 @@ from slipstate.assimilate.ensemble import (
     EnsembleInfo,
     EnsembleTransformKalman,
 )
+from slipstate.assimilate.evaluate import (
+    Evaluation,
+    evaluate,
+    log_prob,
+)
 from slipstate.assimilate.factors import (
     FactorInfo,
     FactorState,
+)
+from slipstate.assimilate.forecast import (
+    Forecast,
+    forecast,
 )
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
@@ -67,6 +76,9 @@ from slipstate.assimilate.observations import (
     Observations,
     Rows,
 )
+from slipstate.assimilate.online import (
+    Stepper,
+)
 from slipstate.assimilate.parallel import (
     ParallelKalman,
 )
@@ -92,6 +104,10 @@ from slipstate.assimilate.run import (
     smooth_series,
     step,
 )
+from slipstate.assimilate.sampling import (
+    Path,
+    sample,
+)
 from slipstate.assimilate.scores import (
     crps_ensemble,
     crps_gaussian,
@@ -103,6 +119,10 @@ from slipstate.assimilate.scores import (
 )
 from slipstate.assimilate.square_root import (
     SquareRootKalman,
+)
+from slipstate.assimilate.state_file import (
+    load_state,
+    save_state,
 )
 from slipstate.assimilate.switching import (
     InteractingMultipleModel,
@@ -123,9 +143,11 @@ __all__ = [
     "Coupling",
     "EnsembleInfo",
     "EnsembleTransformKalman",
+    "Evaluation",
     "FactorInfo",
     "FactorState",
     "FilterResult",
+    "Forecast",
     "ForwardBackward",
     "GaussianBridge",
     "InformationKalman",
@@ -140,12 +162,14 @@ __all__ = [
     "ModeState",
     "Observations",
     "ParallelKalman",
+    "Path",
     "Rows",
     "Running",
     "SeriesPass",
     "SigmaPoints",
     "SmoothResult",
     "SquareRootKalman",
+    "Stepper",
     "StudentT",
     "SwitchCost",
     "SwitchingInfo",
@@ -158,10 +182,14 @@ __all__ = [
     "crps_gaussian",
     "crps_mixture",
     "energy_score",
+    "evaluate",
     "fair_crps",
     "filter_series",
     "filter_stretches",
+    "forecast",
     "init",
+    "load_state",
+    "log_prob",
     "log_score_gaussian",
     "log_score_mixture",
     "mixture_distribution",
@@ -177,7 +205,9 @@ __all__ = [
     "require_hidden_markov",
     "require_linear",
     "require_switching",
+    "sample",
     "sample_states",
+    "save_state",
     "sinkhorn",
     "smooth_series",
     "spread_skill",

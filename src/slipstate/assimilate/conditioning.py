@@ -26,6 +26,7 @@ from jaxtyping import Array, Bool, Float
 from slipstate.assimilate.robust import StudentT
 from slipstate.ground.elimination import Row, decorrelate, loop
 from slipstate.ground.linalg import symmetric
+from slipstate.ground.small import applied, dot, product
 from slipstate.ground.types import Scalar
 
 
@@ -96,17 +97,19 @@ def condition(
     R, rows = decorrelate(R, seen * jnp.concatenate([H, residual], axis=1))
     H, residual = rows[:, :n], rows[:, n:]
     eps = float(jnp.finfo(cov.dtype).eps)
-    scale = jnp.sum((H @ cov) * H, axis=1) + R
-    floor = (8 * n * eps if exact else 0.0) * scale
+    if exact:
+        floor = 8 * n * eps * (jnp.sum(product(H, cov) * H, axis=1) + R)
+    else:
+        floor = jnp.zeros_like(R)
 
     def scalar_update(
         carry: tuple[Array, Array, Array], row: Row
     ) -> tuple[tuple[Array, Array, Array], Scalars]:
         shift, P, A = carry
         h, r = H[row], R[row]
-        v = residual[row] - h @ shift
-        Ph = P @ h
-        s = h @ Ph
+        v = residual[row] - applied(shift.T, h)
+        Ph = applied(P, h)
+        s = dot(h, Ph)
         usable = s + r > floor[row]
         noise, extra, weight = r, jnp.zeros_like(r), jnp.ones_like(r)
         if robust is not None:
@@ -145,8 +148,8 @@ def _joseph(
     P: Float[Array, "n n"], h: Float[Array, " n"], k: Float[Array, " n"], r: Scalar
 ) -> Float[Array, "n n"]:
     """Return (I - k h^T) P (I - k h^T)^T + r k k^T without forming I - k h^T."""
-    left = P - k[:, None] * (h @ P)[None, :]
-    both = left - (left @ h)[:, None] * k[None, :]
+    left = P - k[:, None] * applied(P.T, h)[None, :]
+    both = left - applied(left, h)[:, None] * k[None, :]
     return symmetric(both + r * k[:, None] * k[None, :])
 
 

@@ -13,6 +13,7 @@ from slipstate.assimilate.protocol import (
 from slipstate.assimilate.robust import StudentT
 from slipstate.ground.errors import MethodError
 from slipstate.ground.linalg import symmetric
+from slipstate.ground.small import applied, congruent, product
 from slipstate.ground.types import Key, Scalar, ScalarLike
 from slipstate.systems.beliefs import AbstractBelief, Diffuse, Gaussian
 from slipstate.systems.protocol import (
@@ -103,9 +104,9 @@ class Kalman(AbstractSmoother):
         """Return N(F m + b, F P F^T + Q)."""
         transition, _ = require_linear(model, "Kalman")
         F = transition.matrix(dt)
-        mean = F @ state.location + transition.offset(u, dt)
-        cov = symmetric(F @ state.covariance @ F.T + transition.noise_cov(dt))
-        return _like(state, mean, cov, F @ _directions(state))
+        mean = applied(F, state.location) + transition.offset(u, dt)
+        cov = symmetric(congruent(F, state.covariance) + transition.noise_cov(dt))
+        return _like(state, mean, cov, product(F, _directions(state)))
 
     def update(
         self,
@@ -120,7 +121,7 @@ class Kalman(AbstractSmoother):
         """Return the belief given the observed entries of `y`."""
         _, observation = require_linear(model, "Kalman")
         H, R = observation.matrix(), observation.noise_cov()
-        predicted = H @ state.location + observation.offset(u)
+        predicted = applied(H, state.location) + observation.offset(u)
         innovation = jnp.where(mask, jnp.where(mask, y, 0.0) - predicted, 0.0)
         A = _directions(state)
         found = condition(
@@ -128,7 +129,8 @@ class Kalman(AbstractSmoother):
         )
         mean = state.location + found.shift[:, 0]
         # The columns of A that are still unknown make the prediction infinitely wide.
-        S = _like(state, predicted, H @ state.covariance @ H.T + R, H @ A).cov()
+        spread = congruent(H, state.covariance) + R
+        S = _like(state, predicted, spread, product(H, A)).cov()
         info = KalmanInfo(innovation, S, mask, found.scalars)
         return _like(state, mean, found.cov, found.directions), info
 
@@ -177,14 +179,14 @@ class Kalman(AbstractSmoother):
             exact=True,
         )
         gain = found.shift
-        offset = filtered.location - gain @ predicted.location
+        offset = filtered.location - applied(gain, predicted.location)
         return BackwardStep(gain, offset, found.cov)
 
     def smooth_step(self, element: BackwardStep, smoothed: KalmanState) -> KalmanState:
         """Return the belief at time k given everything."""
         G = element.gain
-        mean = element.offset + G @ smoothed.location
-        cov = symmetric(element.cov + G @ smoothed.covariance @ G.T)
+        mean = element.offset + applied(G, smoothed.location)
+        cov = symmetric(element.cov + congruent(G, smoothed.covariance))
         return _like(smoothed, mean, cov, jnp.zeros_like(_directions(smoothed)))
 
 

@@ -12,17 +12,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
 from slipstate import __version__
+from slipstate.ground.archive import Json, digest, dump, pack, unpack_meta
 from slipstate.ground.errors import CheckpointError, InputError
 from slipstate.ground.files import make_folder, output_error, replace_file
-
-Json = Any
-"""What JSON can hold: None, bool, int, float, str, lists and string-keyed dicts."""
 
 _BLOCK = 1 << 20
 _KEPT = 2
@@ -56,17 +54,17 @@ def fingerprint(files: Sequence[Path], settings: Mapping[str, Json]) -> dict[str
     """
     parts = {"slipstate version": __version__}
     for number, path in enumerate(files, start=1):
-        digest = hashlib.sha256()
+        content = hashlib.sha256()
         try:
             with path.open("rb") as handle:
                 while block := handle.read(_BLOCK):
-                    digest.update(block)
+                    content.update(block)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: expected a readable input; found `{error.strerror}`. The "
                 "run can go on only with the files it began with."
             ) from None
-        parts[f"file {number} ({path.name})"] = digest.hexdigest()
+        parts[f"file {number} ({path.name})"] = content.hexdigest()
     for name, value in settings.items():
         parts[f"setting `{name}`"] = json.dumps(value, sort_keys=True)
     return parts
@@ -101,8 +99,8 @@ def save_checkpoint(
     make_folder(folder)
     earlier = _numbers(folder, name)
     number = earlier[-1] + 1 if earlier else 0
-    data = _pack(arrays)
-    body = {"marks": dict(marks), "meta": meta, "sha256": _digest(data)}
+    data = pack(arrays)
+    body = {"marks": dict(marks), "meta": meta, "sha256": digest(data)}
     sealed = _seal(body)  # before anything is written: `meta` may not be JSON
     replace_file(_arrays_path(folder, name, number), data)
     replace_file(_seal_path(folder, name, number), sealed)
@@ -216,8 +214,8 @@ class ChunkLog:
             OutputError: The disk is full or locked; the chunks before are untouched.
         """
         arrays = {**results, **{f"carry/{key}": x for key, x in carry.items()}}
-        data = _pack(arrays, meta)
-        chunks = [*self._chunks, _digest(data)]
+        data = pack(arrays, meta)
+        chunks = [*self._chunks, digest(data)]
         replace_file(self._chunk_path(len(self._chunks)), data)
         state = self.folder / "state.json"
         if state.exists():
@@ -227,58 +225,27 @@ class ChunkLog:
 
     def _read(self, digests: list[str]) -> list[Checkpoint]:
         found = []
-        for number, digest in enumerate(digests):
-            data = _whole(self._chunk_path(number), {"sha256": digest})
+        for number, mark in enumerate(digests):
+            data = _whole(self._chunk_path(number), {"sha256": mark})
             if data is None:
                 break
-            found.append(Checkpoint(safetensors.numpy.load(data), _unpack_meta(data)))
+            found.append(Checkpoint(safetensors.numpy.load(data), unpack_meta(data)))
         return found
 
     def _chunk_path(self, number: int) -> Path:
         return self.folder / f"chunk-{number:06d}.safetensors"
 
 
-def _pack(arrays: Mapping[str, np.ndarray], meta: Json = None) -> bytes:
-    plain = {}
-    for name, array in arrays.items():
-        # an own copy in C order: safetensors writes the memory as it lies
-        held = np.array(array, order="C", copy=True)
-        if held.dtype.kind not in "biuf":
-            raise InputError(
-                f"`arrays[{name!r}]` must be numbers or booleans; got {held.dtype}. "
-                "Put text into `meta`, times as int64 into `arrays`."
-            )
-        plain[name] = held
-    return safetensors.numpy.save(plain, metadata={"meta": _dump(meta)})
-
-
-def _unpack_meta(data: bytes) -> Json:
-    # safetensors: 8 bytes of length, then a JSON header, then the arrays
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    return json.loads(header["__metadata__"]["meta"])
-
-
-def _dump(meta: Json) -> str:
-    try:
-        return json.dumps(meta)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"`meta` must be what JSON can hold; got {error}. Use plain numbers, text, "
-            "lists and dictionaries."
-        ) from None
-
-
 def _seal(body: dict[str, Json]) -> bytes:
-    text = _dump(body)
-    return json.dumps({"body": text, "sha256": _digest(text.encode())}).encode()
+    text = dump(body)
+    return json.dumps({"body": text, "sha256": digest(text.encode())}).encode()
 
 
 def _unseal(path: Path) -> dict[str, Json] | None:
     """Return the content of a sealed file, or None where it is absent or torn."""
     try:
         outer = json.loads(path.read_bytes())
-        if _digest(outer["body"].encode()) == outer["sha256"]:
+        if digest(outer["body"].encode()) == outer["sha256"]:
             return json.loads(outer["body"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
@@ -293,7 +260,7 @@ def _whole(path: Path, body: dict[str, Json] | None) -> bytes | None:
         data = path.read_bytes()
     except OSError:
         return None
-    return data if _digest(data) == body["sha256"] else None
+    return data if digest(data) == body["sha256"] else None
 
 
 def _require_same(
@@ -326,7 +293,3 @@ def _arrays_path(folder: Path, name: str, number: int) -> Path:
 
 def _seal_path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}-{number:06d}.json"
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

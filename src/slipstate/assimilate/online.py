@@ -1,0 +1,207 @@
+"""One observation at a time, in microseconds.
+
+    follow = Stepper(model, Kalman())
+    info = follow(y, t=t)              # predict to t, update, diagnostics
+    follow.running                     # to save, or to go on with elsewhere
+
+What `step` spends on a small model is not arithmetic but handing a tree of arrays to
+the compiled program and back. Here the model is part of the program, the running state
+stays on the device in one buffer for each type of number, given up to the program at
+each call, and one vector goes in. The arithmetic is that of `step`.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from slipstate.assimilate.kalman import Kalman
+from slipstate.assimilate.observations import Rows
+from slipstate.assimilate.passes import advance
+from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
+from slipstate.assimilate.run import init
+from slipstate.ground.arrays import Numbers
+from slipstate.ground.errors import InputError
+from slipstate.ground.types import Key, ScalarLike
+from slipstate.systems.protocol import AbstractModel
+
+_EXACT = Kalman()
+
+
+class Stepper:
+    """A run that takes in one observation per call, compiled once for one model.
+
+    It holds the running state and changes it; everything else in this package returns
+    new states. The first call of a new input size compiles.
+    """
+
+    def __init__(
+        self,
+        model: AbstractModel,
+        method: AbstractFilter = _EXACT,
+        *,
+        running: Running | None = None,
+        t0: ScalarLike | None = None,
+        key: Key | None = None,
+    ) -> None:
+        """Start a run, or go on with one.
+
+        Args:
+            model: The model.
+            method: The filter.
+            running: Where an earlier run stands; None to start.
+            t0: Time at which the initial belief holds; as for `init`.
+            key: Random key; needed by methods that draw.
+
+        Raises:
+            MethodError: The method cannot treat this model.
+        """
+        start = init(model, method, t0=t0, key=key)
+        running = start if running is None else running
+        self._obs = len(model.observation.units)
+        self._last = float(running.t) if bool(running.moves) else -np.inf
+        self._count = int(running.count)
+        self._layout = _Layout(running)
+        self._carry = self._layout.pack(running)
+        self._info: _Layout | None = None
+        self._program = jax.jit(self._compile(model, method), donate_argnums=0)
+
+    def __call__(
+        self,
+        y: Numbers,
+        *,
+        t: float,
+        mask: Numbers | None = None,
+        u: Numbers | None = None,
+    ) -> AbstractInfo:
+        """Let time pass until `t` and take in one observation.
+
+        Args:
+            y: The observation, NaN where missing.
+            t: Its time; not before the last one.
+            mask: True where observed; None for wherever `y` is not NaN.
+            u: Exogenous input, or None.
+
+        Returns:
+            The diagnostics of this update, in NumPy arrays.
+
+        Raises:
+            InputError: Time runs backwards, the observation has the wrong size, or an
+                observed value is not finite. The run is as it was before.
+        """
+        values = np.asarray(y, float)
+        if values.shape != (self._obs,):
+            raise InputError(
+                f"`y` must have {self._obs} components, as the model's observation "
+                f"has; got shape {values.shape}. Select columns, or change the model."
+            )
+        missing = np.isnan(values)
+        seen = ~missing if mask is None else np.asarray(mask)
+        given = np.where(seen, values, 0.0)
+        if not (np.isfinite(given).all() and seen.shape == values.shape):
+            raise InputError(
+                f"`y` must be finite wherever `mask` is True; got {values} with mask "
+                f"{seen} at row {self._count}. Set the mask to False there."
+            )
+        t = float(t)
+        if not self._last <= t < np.inf:
+            raise InputError(
+                f"`t` must be finite and not before {self._last:.10g}, where the run "
+                f"stands after {self._count} rows; got {t:.10g}. Sort the observations "
+                "by time."
+            )
+        parts = [[t], given, seen] if u is None else [[t], given, seen, u]
+        self._carry, info = self._program(self._carry, np.concatenate(parts))
+        self._last = t
+        self._count += 1
+        assert self._info is not None
+        return self._info.unpack([np.asarray(part) for part in info])
+
+    @property
+    def running(self) -> Running:
+        """Where the run stands, in arrays of its own."""
+        copies = [jnp.array(part, copy=True) for part in self._carry]
+        return self._layout.unpack(copies)
+
+    def _compile(self, model: AbstractModel, method: AbstractFilter) -> Any:
+        """Return the program of one observation, with the model inside."""
+        dtype = model.initial.mean().dtype
+
+        def program(
+            carry: list[Array], given: Array
+        ) -> tuple[list[Array], list[Array]]:
+            running = self._layout.unpack(carry)
+            t, values = given[0], given[1:].astype(dtype)
+            y, seen, u = jnp.split(values, [self._obs, 2 * self._obs])
+            inputs = u if u.shape[0] else None
+            row = Rows(y, seen > 0, t.astype(running.t.dtype), inputs)
+            running, _, info = advance(model, running, row, method)
+            self._info = _Layout(info)  # while tracing: shapes are known then
+            return self._layout.pack(running), self._info.pack(info)
+
+        return program
+
+
+class _Layout:
+    """Where each array of a tree lies in one buffer per width of number.
+
+    Truth values travel as 0 and 1 and integers by their bits, so that all numbers of
+    one width share one buffer: what a call costs is the number of its buffers.
+    """
+
+    def __init__(self, tree: Any) -> None:
+        arrays, self._rest = eqx.partition(tree, eqx.is_array)
+        leaves, self._structure = jax.tree.flatten(arrays)
+        self._buffers = sorted({_buffer_of(leaf.dtype) for leaf in leaves})
+        filled = dict.fromkeys(self._buffers, 0)
+        self._places: list[tuple[int, int, int, tuple[int, ...], Any]] = []
+        for leaf in leaves:
+            name, size = _buffer_of(leaf.dtype), int(np.prod(leaf.shape))
+            begin, buffer = filled[name], self._buffers.index(name)
+            place = (buffer, begin, begin + size, leaf.shape, leaf.dtype)
+            self._places.append(place)
+            filled[name] += size
+
+    def pack(self, tree: Any) -> list[Array]:
+        """Return the buffers that hold a tree."""
+        leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+        parts: list[list[Array]] = [[] for _ in self._buffers]
+        for (buffer, *_), leaf in zip(self._places, leaves):
+            name, flat = self._buffers[buffer], jnp.reshape(leaf, (-1,))
+            if leaf.dtype == bool:
+                flat = flat.astype(name)
+            elif str(leaf.dtype) != name:
+                flat = jax.lax.bitcast_convert_type(flat, name)
+            parts[buffer].append(flat)
+        return [jnp.concatenate(part) for part in parts]
+
+    def unpack(self, buffers: list[Any]) -> Any:
+        """Return the tree that buffers hold; views of them where they are NumPy's."""
+        leaves = [
+            _as_type(buffers[buffer][begin:end], dtype).reshape(shape)
+            for buffer, begin, end, shape, dtype in self._places
+        ]
+        return eqx.combine(jax.tree.unflatten(self._structure, leaves), self._rest)
+
+
+def _buffer_of(dtype: Any) -> str:
+    """Return the type of the buffer that numbers of a type travel in."""
+    if str(dtype) == "bool":
+        return str(jnp.zeros(0).dtype)
+    if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize in (4, 8):
+        return f"float{8 * dtype.itemsize}"
+    return str(dtype)
+
+
+def _as_type(flat: Any, dtype: Any) -> Any:
+    """Return numbers of a buffer as what they were."""
+    if str(flat.dtype) == str(dtype):
+        return flat
+    if str(dtype) == "bool":
+        return flat != 0
+    if isinstance(flat, np.ndarray):
+        return flat.view(dtype)
+    return jax.lax.bitcast_convert_type(flat, dtype)
