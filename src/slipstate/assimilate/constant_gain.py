@@ -32,7 +32,6 @@ from slipstate.assimilate.protocol import Running, SeriesPass, State
 from slipstate.assimilate.settled import (
     Limit,
     filter_limit,
-    innovations_at_limit,
     near,
     rounding,
     smoother_limit,
@@ -124,7 +123,7 @@ class ConstantGainKalman(AbstractExactSeries):
         before = jnp.concatenate([starts[:, None], filtered[:, :-1]], axis=1)
         predicted = before @ F.T + b
         innovation = y - d - predicted @ H.T
-        scalars = innovations_at_limit(limit, innovation)[..., None]
+        scalars = (innovation @ limit.scalars.innovation.T)[..., None]
         out = eqx.tree_at(
             lambda o: (
                 o[0].location,

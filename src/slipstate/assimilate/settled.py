@@ -130,18 +130,6 @@ def near(
     return jnp.all(apart <= tolerance * deviation[:, None] * deviation[None, :])
 
 
-def innovations_at_limit(
-    limit: Limit, innovation: Float[Array, "time obs"]
-) -> Float[Array, "time obs"]:
-    """Return the scalar innovations of rows at the limit.
-
-    Args:
-        limit: Where the filter settles.
-        innovation: Innovations of the rows.
-    """
-    return innovation @ limit.scalars.innovation.T
-
-
 def rounding(dtype: jnp.dtype, tolerance: float) -> float:
     """Return a tolerance that numbers of `dtype` can keep.
 
