@@ -135,3 +135,20 @@ def needed(key: Key | None, method: str) -> Key:
             "key=jax.random.key(0)."
         )
     return key
+
+
+def no_input(u: Input, method: str) -> None:
+    """Raise where there is an exogenous input, for a method that repeats steps.
+
+    Args:
+        u: The input or None.
+        method: Name of the method that asks.
+
+    Raises:
+        MethodError: There is an input.
+    """
+    if u is not None:
+        raise MethodError(
+            f"`{method}` repeats the steps of a window and keeps no inputs; got `u`. "
+            "Use EnsembleTransformKalman(members=50)."
+        )
