@@ -117,6 +117,9 @@ from slipstate.assimilate.scores import (
     log_score_gaussian,
     log_score_mixture,
 )
+from slipstate.assimilate.simulation import (
+    sample_posterior,
+)
 from slipstate.assimilate.square_root import (
     SquareRootKalman,
 )
@@ -206,6 +209,7 @@ __all__ = [
     "require_linear",
     "require_switching",
     "sample",
+    "sample_posterior",
     "sample_states",
     "save_state",
     "sinkhorn",

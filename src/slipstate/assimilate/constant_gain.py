@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from slipstate.assimilate.conditioning import Scalars
 from slipstate.assimilate.exact import AbstractExactSeries
 from slipstate.assimilate.kalman import (
+    BackwardStep,
     Kalman,
     KalmanInfo,
     KalmanState,
@@ -59,7 +60,7 @@ class ConstantGainKalman(AbstractExactSeries):
     """
 
     tolerance: float = eqx.field(static=True, default=1e-10)
-    chunk: int = eqx.field(static=True, default=64)
+    chunk: int = eqx.field(static=True, default=32)
 
     def filter_rows(
         self, model: AbstractModel, running: Running, rows: Rows
@@ -179,8 +180,8 @@ class ConstantGainKalman(AbstractExactSeries):
         def body(state: KalmanState, given: Any) -> tuple[KalmanState, Any]:
             end, may, index, later, alive = given
             first = done.filtered.covariance[index[0]]
-            fast = limit.settled & may & near(first, limit.filtered, tolerance)
-            fast = fast & near(state.covariance, smoothed, tolerance)
+            gain = limit.settled & may & near(first, limit.filtered, tolerance)
+            fast = gain & near(state.covariance, smoothed, tolerance)
 
             def constant() -> tuple[KalmanState, Any]:
                 moved = _at(state, power @ state.location + end, smoothed)
@@ -195,7 +196,14 @@ class ConstantGainKalman(AbstractExactSeries):
                     jax.tree.map(then, rows.u),
                     gaps[index],
                 )
-                return _rows_back(model, state, given, alive)
+                settled = _repeat(back, chunk)
+
+                def shared() -> BackwardStep:
+                    offset = given[0].location - given[1].location @ back.gain.T
+                    return BackwardStep(settled.gain, offset, settled.cov)
+
+                steps = jax.lax.cond(gain, shared, lambda: _prepare(model, given))
+                return _rows_back(state, steps, alive)
 
             after, out = jax.lax.cond(fast, constant, stepwise)
             return after, (state.location, fast, out)
@@ -274,11 +282,15 @@ def _rows(
     return jax.lax.scan(body, state, steps)
 
 
+def _prepare(model: AbstractModel, given: Any) -> BackwardStep:
+    """Return the steps backwards of the rows of one chunk."""
+    return jax.vmap(lambda row: _EXACT.prepare_smoothing(model, *row))(given)
+
+
 def _rows_back(
-    model: AbstractModel, state: KalmanState, given: Any, alive: Array
+    state: KalmanState, steps: BackwardStep, alive: Array
 ) -> tuple[KalmanState, KalmanState]:
     """Smooth the rows of one chunk one by one, the last one first."""
-    steps = jax.vmap(lambda row: _EXACT.prepare_smoothing(model, *row))(given)
 
     def body(state: KalmanState, step: Any) -> tuple[KalmanState, KalmanState]:
         element, alive = step
