@@ -67,23 +67,23 @@ def watched() -> tuple[xr.Dataset, NetworkRun, Memory]:
 
 def test_it_finds_what_was_put_in(watched):
     _, run, _ = watched
-    assert [e.kind for e in run.events] == ["slow slip", "slow slip", "step"]
-    for event, (first, last) in zip(run.events, SLIPS):
+    assert [e.kind for e in run.past.events] == ["slow slip", "slow slip", "step"]
+    for event, (first, last) in zip(run.past.events, SLIPS):
         day = int((event.onset - run.series.times[0]) / np.timedelta64(1, "D"))
         assert abs(day - first) <= 8
         assert event.onset_lo <= event.onset <= event.onset_hi
         assert abs(event.duration - (last - first)) <= 12
         assert event.latency <= 15
         assert event.stations.all()
-    step = run.events[2]
+    step = run.past.events[2]
     assert step.onset == run.series.times[STEP]
     assert step.stations.tolist() == [False, True]
     truth = [[-7.0, 0.0]] * 2
     for k in range(2):
-        z = (run.offsets[k] - truth) / run.offset_sds[k]
+        z = (run.past.offsets[k] - truth) / run.past.offset_sds[k]
         assert np.abs(z).max() < 4.0
-    assert np.isnan(run.offsets[2, 0]).all()
-    np.testing.assert_allclose(run.offsets[2, 1], [-40.0, 25.0], atol=3.0)
+    assert np.isnan(run.past.offsets[2, 0]).all()
+    np.testing.assert_allclose(run.past.offsets[2, 1], [-40.0, 25.0], atol=3.0)
 
 
 def test_resumed_from_its_own_store_it_is_the_same(watched):
@@ -92,8 +92,8 @@ def test_resumed_from_its_own_store_it_is_the_same(watched):
     assert 0 < len(kept.kept) < len(store.kept)
     again = watch_network(tick_series(data, 0.5), HORIZONS, kept, SilentProgress())
     np.testing.assert_array_equal(run.forecasts.quantiles, again.forecasts.quantiles)
-    np.testing.assert_array_equal(run.smoothed, again.smoothed)
-    np.testing.assert_array_equal(run.offsets, again.offsets)
+    np.testing.assert_array_equal(run.past.slipping, again.past.slipping)
+    np.testing.assert_array_equal(run.past.offsets, again.past.offsets)
 
 
 def test_slip_is_weighed_by_the_evidence_with_and_without_it(watched):
@@ -120,11 +120,11 @@ def test_slip_is_weighed_by_the_evidence_with_and_without_it(watched):
 
 def test_smoothed_states_add_up_to_the_series(watched):
     _, run, _ = watched
-    signal = run.state_mean @ np.asarray(run.model.h)
+    signal = run.past.state_mean @ np.asarray(run.model.h)
     error = np.where(run.series.mask, run.series.y - signal, np.nan)
     assert np.nanmax(np.abs(np.nanmedian(error, axis=0))) < 0.3
     assert np.nanmedian(np.abs(error)) < 1.2
-    assert (run.signal_sd > 0).all()
+    assert (run.past.signal_sd > 0).all()
 
 
 def test_the_dataset_names_every_unit_and_every_thing(watched):

@@ -56,7 +56,7 @@ def decimal_year(time: np.datetime64) -> float:
 
 def matched(run: NetworkRun) -> tuple[set[float], list[float]]:
     found, false = set(), []
-    for event in run.events:
+    for event in run.past.events:
         if event.kind != "slow slip":
             continue
         begin = decimal_year(event.onset)
@@ -70,10 +70,10 @@ def matched(run: NetworkRun) -> tuple[set[float], list[float]]:
 
 def test_the_jump_of_p496_and_nothing_else():
     run = follow("P496")
-    steps = [k for k, e in enumerate(run.events) if e.kind == "step"]
+    steps = [k for k, e in enumerate(run.past.events) if e.kind == "step"]
     assert len(steps) == 1
-    assert len(run.events) <= 2
-    event, offset = run.events[steps[0]], run.offsets[steps[0], 0]
+    assert len(run.past.events) <= 2
+    event, offset = run.past.events[steps[0]], run.past.offsets[steps[0], 0]
     assert event.onset == np.datetime64("2010-04-05")
     assert event.onset_lo == np.datetime64("2010-04-04")
     assert offset[1] == pytest.approx(-180.0, abs=3.0)
@@ -92,17 +92,17 @@ def test_slow_slip_of_a_network():
     assert len(found) >= 16
     assert len(false) <= 1
     assert all(year > LAST for year in false)
-    latency = [e.latency for e in run.events if e.kind == "slow slip"]
+    latency = [e.latency for e in run.past.events if e.kind == "slow slip"]
     assert np.nanmedian(latency) <= 12.0
 
 
 def test_the_coastal_control_is_quiet():
-    assert not follow("P401").events
+    assert not follow("P401").past.events
 
 
 def test_outliers_are_no_ruptures():
     run = follow("KTBW")
-    assert not [e for e in run.events if e.kind == "step"]
+    assert not [e for e in run.past.events if e.kind == "step"]
     assert np.isfinite(run.ticks.log_likelihood).all()
 
 

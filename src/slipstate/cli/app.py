@@ -5,6 +5,7 @@ imports what it needs when it is called.
 """
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -87,10 +88,11 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"slipstate {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -112,7 +114,8 @@ def options(
 
 def _help(verb: Callable[..., None]) -> str:
     """Return what a verb does; its arguments are taught one by one below it."""
-    return (inspect.getdoc(verb) or "").split("\nArgs:")[0]
+    words = vars(sys.modules[verb.__module__]).get("HELP") or inspect.getdoc(verb) or ""
+    return words.split("\nArgs:")[0]
 
 
 for verb in (watch, memory, doctor):

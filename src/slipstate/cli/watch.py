@@ -1,5 +1,7 @@
 """`slipstate watch`: the main job."""
 
+import importlib
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -58,13 +60,14 @@ def watch(
 
     begin()
     from slipstate.fit.progress import BarProgress
-    from slipstate.report import write_report
     from slipstate.watch.output import prepare_folder, write_results
 
     started = time.monotonic()
     console = Console(stderr=True)
     progress = BarProgress(console)
     folder = prepare_folder(out)
+    # the drawing library is read while compiled programs run
+    threading.Thread(target=importlib.import_module, args=("slipstate.report",)).start()
     if data:
         from slipstate.watch.pipeline import watch_files
 
@@ -77,6 +80,8 @@ def watch(
         found = watch_twin(folder, resume=resume, progress=progress)
     with progress.task("writing the report", "page") as advance:
         advance(0, 1)
+        from slipstate.report import write_report
+
         report = write_report(found.run, found.events)
         write_results(folder, run=found.run, events=found.events, report=report)
         advance(1, 1)
@@ -96,6 +101,6 @@ def _events(events: object) -> str:
         return "No event was flagged."
     shown = [c for c in events if str(c).startswith("offset_")][:2]
     table = events[["onset", "type", "duration", "probability", "latency_days", *shown]]
-    table = table.assign(onset=table["onset"].str[:10])
-    lines = table.to_string(index=False, na_rep="-")
+    table = table.assign(onset=[str(onset)[:10] for onset in table["onset"]])
+    lines = table.to_string(index=False, na_rep="-", float_format="{:.3g}".format)
     return f"{len(events)} events:\n{lines}"

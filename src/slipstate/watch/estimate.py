@@ -10,7 +10,7 @@ Three stages, each on the training part only:
 3. the common mode is what the prediction errors of different stations share.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -26,22 +26,10 @@ from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_
 from slipstate.fit.fisher import fisher_scoring
 from slipstate.ground.solution import Outcome, Solution
 from slipstate.systems.network import NetworkModel
+from slipstate.watch.priors import network_prior, parameter_prior, primary_component
 from slipstate.watch.series import TickSeries
 from slipstate.watch.step_days import accepted_days
 
-PARAMETERS = (
-    "log noise_scale",
-    "log walk",
-    "log markov_sd",
-    "log markov_time",
-    "log slip_rate",
-    "log onset_rate",
-    "log end_rate",
-)
-"""What is fitted of one series, in order."""
-
-_SLIP_RATE = 0.25  # [mm/day] expected, against the secular motion
-_ONSET, _END = 1.0 / 430.0, 1.0 / 18.0  # [1/day]
 _COMMON_TIME = 5.0  # [day]
 _LONGEST_FIT = 3500  # ticks; more of the past than this adds little but time
 _GROUP = 3  # series fitted in one call
@@ -67,14 +55,22 @@ class Estimate:
     primary: np.ndarray
     fit: Solution
 
+    def kept(self) -> dict[str, np.ndarray]:
+        """Return what makes the same estimate again, without fitting."""
+        return {
+            "theta": self.fit.value,
+            "converged": np.asarray(self.fit.info["converged"]),
+            "steps": np.asarray(self.fit.info["steps"]),
+            "common_sd": np.asarray(self.parameters.common_sd),
+        }
+
 
 def estimate_network(
     series: TickSeries,
     method: NetworkFilter,
     run_pieces: RunPieces,
     progress: Callable[[int, int], None] | None = None,
-    theta: np.ndarray | None = None,
-    common_sd: np.ndarray | None = None,
+    earlier: Mapping[str, np.ndarray] | None = None,
 ) -> Estimate:
     """Fit a network to the training part of its series.
 
@@ -84,8 +80,7 @@ def estimate_network(
         run_pieces: Follows a whole series in pieces, as the watch itself does; shared
             so that nothing is compiled twice.
         progress: Called with steps done and most steps.
-        theta: Values found by an earlier fit, to be taken instead of fitting.
-        common_sd: The common mode found by it.
+        earlier: `Estimate.kept` of an earlier fit, to be taken instead of fitting.
 
     Returns:
         The estimate.
@@ -98,9 +93,9 @@ def estimate_network(
     against = np.where(np.asarray(prior.rate) > 0, -1.0, 1.0)
     direction = np.where(listens, against, 0.0)
     mean, sd = parameter_prior(series, listens)
-    if theta is not None and common_sd is not None:
-        fit = Solution(theta, Outcome.successful, {}, "taken from an earlier fit")
-        shared = common_sd
+    if earlier is not None:
+        fit = _solution(earlier["theta"], earlier["converged"], earlier["steps"])
+        shared = earlier["common_sd"]
     else:
         start = _parameters(mean, direction, np.zeros(C))
         model = network_model(start, prior, series.tick)
@@ -113,95 +108,6 @@ def estimate_network(
             shared = _common_sd(series, method, model, run_pieces)
     parameters = _parameters(fit.value.reshape(S, C, -1), direction, shared)
     return Estimate(parameters, prior, primary, fit)
-
-
-def network_prior(series: TickSeries) -> NetworkPrior:
-    """Set level and rate of the first day from the training part, robustly."""
-    values = np.where(series.training[..., None], series.values(), np.nan)
-    days = np.arange(len(series.times)) * series.tick
-    S, C = values.shape[1:]
-    level, rate = np.zeros((S, C)), np.zeros((S, C))
-    for s in range(S):
-        for c in range(C):
-            seen = np.isfinite(values[:, s, c])
-            if not seen.any():
-                continue  # first seen after the training part, or never
-            t, y = days[seen], values[seen, s, c]
-            rate[s, c] = _median_rate(t, y)
-            first = t < t[0] + 30.0
-            level[s, c] = np.median(y[first]) - rate[s, c] * (t[0])
-            # the prior sits on the first tick of the grid, not of the station
-    return NetworkPrior(jnp.asarray(level), jnp.asarray(rate))
-
-
-def _median_rate(t: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Return the median of slopes over about a year, which steps and seasons spare."""
-    apart = 365.25 if t[-1] - t[0] > 2 * 365.25 else 0.5 * (t[-1] - t[0])
-    later = np.searchsorted(t, t + apart)
-    pairs = later < len(t)
-    if apart <= 0 or not pairs.any():
-        return 0.0
-    later = later[pairs]
-    return float(np.median((y[later] - y[pairs]) / (t[later] - t[pairs])))
-
-
-def primary_component(
-    rate: Float[Array, "station comp"], components: tuple[str, ...]
-) -> np.ndarray:
-    """Return, by station, the component whose long-term motion is largest.
-
-    Only horizontal ones count where the record has them: the vertical is noisier and
-    moves for other reasons.
-
-    Args:
-        rate: Secular rates.
-        components: Names of the components.
-
-    Returns:
-        Index of the component by station.
-    """
-    size = np.abs(np.asarray(rate))
-    horizontal = np.array([name in ("east", "north") for name in components])
-    if horizontal.any():
-        size = np.where(horizontal, size, -1.0)
-    return np.argmax(size, axis=1)
-
-
-def parameter_prior(
-    series: TickSeries, listens: Bool[np.ndarray, "station comp"]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the prior of every series' parameters.
-
-    Args:
-        series: The observations; their formal errors set the scale of the noise.
-        listens: True for the component the switch listens to.
-
-    Returns:
-        Two arrays (station, comp, parameter); a deviation of 0 fixes a parameter.
-    """
-    S, C = listens.shape
-    used = series.mask & series.training[..., None]
-    scatter = np.ones((S, C))  # sd of one observation
-    for s, c in np.ndindex(S, C):
-        steps = _steps(series.y[:, s, c], used[:, s, c])
-        if steps.size:
-            scatter[s, c] = max(np.median(np.abs(steps)) / 0.95, 1e-3)
-    mean = np.zeros((S, C, len(PARAMETERS)))
-    mean[..., 0] = np.log(0.8 * scatter)
-    mean[..., 1] = np.log(0.05 * np.maximum(scatter, 0.5))
-    mean[..., 2] = np.log(0.7 * scatter)
-    mean[..., 3] = np.log(10.0)
-    mean[..., 4] = np.log(_SLIP_RATE)
-    mean[..., 5], mean[..., 6] = np.log(_ONSET), np.log(_END)
-    sd = np.broadcast_to([1.0, 1.0, 1.0, 0.7, 0.35, 0.5, 0.3], mean.shape).copy()
-    sd[~listens, 4:] = 0.0
-    return mean, sd
-
-
-def _steps(y: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return differences from tick to tick, or over gaps where no two ticks adjoin."""
-    steps = np.diff(y)[used[1:] & used[:-1]]
-    return steps if steps.size else np.diff(y[used])
 
 
 def _parameters(
@@ -289,7 +195,7 @@ def _fit(
         return np.concatenate(groups)[: len(which)]
 
     flat = mean.reshape(K, P)
-    return fisher_scoring(
+    found = fisher_scoring(
         terms,
         flat,
         flat,
@@ -298,6 +204,8 @@ def _fit(
         max_steps=15,
         progress=progress,
     )
+    converged, steps = (np.asarray(found.info[k]) for k in ("converged", "steps"))
+    return _solution(found.value, converged, steps)
 
 
 @eqx.filter_jit
@@ -323,6 +231,17 @@ def _terms(theta: Array, data: tuple, tick: Array) -> Array:
 
     points = jax.vmap(one, in_axes=(0, None))
     return jax.vmap(points)(theta, data)
+
+
+def _solution(theta: np.ndarray, converged: np.ndarray, steps: np.ndarray) -> Solution:
+    """Return how a fit ended, whether just now or in the run that is resumed."""
+    outcome = Outcome.successful if converged.all() else Outcome.not_converged
+    words = (
+        "Fisher scoring (BHHH) with a normal prior: "
+        f"{int(converged.sum())} of {converged.size} series converged, "
+        f"{int(steps)} steps"
+    )
+    return Solution(theta, outcome, {"converged": converged, "steps": steps}, words)
 
 
 def _common_sd(

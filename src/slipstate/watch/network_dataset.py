@@ -29,7 +29,7 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
     shown = [k for k in range(len(TERMS)) if k not in _QUADRATURES]
     horizons = np.asarray(run.horizons) * series.tick
     used = np.where(series.mask, 1.0, np.nan)
-    signal = run.state_mean @ np.asarray(run.model.h)
+    signal = run.past.state_mean @ np.asarray(run.model.h)
 
     def series_array(values: npt.ArrayLike, name: str) -> tuple:
         scaled = np.asarray(values) * unit
@@ -73,7 +73,7 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
         "filtered": series_array(ticks.signal, "signal given the past"),
         "filtered_sd": series_array(np.sqrt(ticks.signal_var), "its spread"),
         "smoothed": series_array(signal, "signal given everything"),
-        "smoothed_sd": series_array(run.signal_sd, "its spread"),
+        "smoothed_sd": series_array(run.past.signal_sd, "its spread"),
         "innovation": series_array(
             ticks.innovation * used, "observation minus its prediction, one tick ahead"
         ),
@@ -83,12 +83,12 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
         ),
         "term_mean": (
             (*_SERIES, "term"),
-            run.state_mean[..., shown] * unit[:, None],
+            run.past.state_mean[..., shown] * unit[:, None],
             {"units": one_unit, "long_name": "terms of the trajectory, smoothed"},
         ),
         "term_sd": (
             (*_SERIES, "term"),
-            run.state_sd[..., shown] * unit[:, None],
+            run.past.state_sd[..., shown] * unit[:, None],
             {"units": one_unit, "long_name": "their spread"},
         ),
         "common_mode": (
@@ -100,7 +100,7 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
             ("time",), 1.0 - np.exp(ticks.log_probs[:, 0]), "slow slip, given the past"
         ),
         "slip_probability_smoothed": probability(
-            ("time",), run.smoothed, "slow slip, given everything"
+            ("time",), run.past.slipping, "slow slip, given everything"
         ),
         "step_probability": probability(
             ("time", "station"), ticks.step_prob, "a step just happened, given the past"
@@ -131,7 +131,7 @@ def network_dataset(run: NetworkRun, record: xr.Dataset) -> xr.Dataset:
 def _step_probability(run: NetworkRun) -> np.ndarray:
     """Return the probability of the reported steps, 0 elsewhere."""
     out = np.zeros(run.series.training.shape)
-    for event in run.events:
+    for event in run.past.events:
         if event.kind == "step":
             out[event.first, event.stations] = event.probability
     return out

@@ -5,35 +5,24 @@ from the last complete piece and ends with the same numbers.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from slipstate.assimilate.mixing import backward_probabilities
 from slipstate.assimilate.network import NetworkFilter
 from slipstate.assimilate.network_records import NetworkState, NetworkTick
-from slipstate.assimilate.network_smoother import smooth_network
 from slipstate.earth.trajectory import network_model
-from slipstate.fit.progress import Progress
+from slipstate.fit.progress import Advance, Progress
 from slipstate.systems.network import NetworkModel, forecast_rows
-from slipstate.watch.detect import (
-    Event,
-    excursions,
-    is_resolved,
-    is_rupture,
-    slip_events,
-    step_events,
-)
+from slipstate.watch.beside import beside
 from slipstate.watch.estimate import Estimate, estimate_network
 from slipstate.watch.forecasts import Forecasts, make_forecasts
-from slipstate.watch.offsets import event_offsets, slip_shape, step_shape
+from slipstate.watch.look_back import Past, look_back
 from slipstate.watch.pieces import PIECE, network_rows, run_piece, run_pieces
 from slipstate.watch.series import TickSeries
-from slipstate.watch.step_days import accepted_days, weigh_steps
-from slipstate.watch.weigh import slip_probability
 
 
 @runtime_checkable
@@ -59,14 +48,8 @@ class NetworkRun:
         model: The fitted network.
         horizons: Ticks ahead of the forecasts.
         ticks: What the filter said, in arrival order.
-        smoothed: Smoothed probability of slipping.
         forecasts: Forecasts by valid time.
-        state_mean: Smoothed states [model unit].
-        state_sd: Their standard deviations.
-        signal_sd: Standard deviation of the smoothed signal.
-        events: The events.
-        offsets: Their offsets (event, station, comp), units of the record.
-        offset_sds: Standard errors of the offsets.
+        past: What all the observations together say about the past.
     """
 
     series: TickSeries
@@ -74,14 +57,8 @@ class NetworkRun:
     model: NetworkModel
     horizons: tuple[int, ...]
     ticks: NetworkTick
-    smoothed: np.ndarray
     forecasts: Forecasts
-    state_mean: np.ndarray
-    state_sd: np.ndarray
-    signal_sd: np.ndarray
-    events: list[Event]
-    offsets: np.ndarray
-    offset_sds: np.ndarray
+    past: Past
 
 
 def watch_network(
@@ -107,59 +84,10 @@ def watch_network(
     estimate = _fitted(series, method, horizons, store, progress)
     model = network_model(estimate.parameters, estimate.prior, series.tick)
     states, ticks = _follow(series, method, model, horizons, store, progress)
-    probs, pairs = backward_probabilities(
-        jnp.asarray(ticks.log_probs), jnp.asarray(ticks.log_predicted), model.switch
-    )
-    terms = np.asarray(ticks.log_likelihood)
-    smoothed = 1.0 - np.asarray(probs[:, 0])
     rows = forecast_rows(model, horizons)
 
-    def probability(first: int, last: int) -> float:
-        return slip_probability(first, last, method, model, rows, states, series, terms)
-
-    filtered = 1.0 - np.exp(ticks.log_probs[:, 0])
-    with progress.task("weighing slow slip", "candidate") as advance:
-        slips = slip_events(
-            series, filtered, smoothed, np.asarray(pairs), probability, advance
-        )
-    S, T = len(series.stations), len(series.times)
-    ramps = [slip_shape(e.first, e.last, smoothed, S) for e in slips]
-    days = accepted_days(
-        np.asarray(ticks.accepted),
-        np.asarray(ticks.age),
-        np.any(series.mask, axis=-1),
-    )
-    columns = [np.zeros((T, 0)), *(ramp.columns for ramp in ramps)]
-    # looking back, every day counts as much as the station was quiet then
-    weighed = replace(series, scale=series.scale * np.sqrt(ticks.unrest))
-    found = weigh_steps(
-        weighed, estimate.parameters, estimate.prior, days, np.concatenate(columns, 1)
-    )
-    steps = step_events(series, np.asarray(ticks.step_prob), found)
-    shapes = ramps + [_step(e, S, T, series.tick) for e in steps]
-    offsets, sds = event_offsets(weighed, estimate.parameters, shapes)
-    real = _reportable(series, estimate, slips, steps, offsets, sds)
-    events = [(slips + steps)[k] for k in real]
-    order = np.argsort([e.first for e in events], kind="stable")
-    events = [events[k] for k in order]
-    offsets, sds = offsets[real][order], sds[real][order]
-    kicks = np.zeros_like(days)
-    for event in steps:
-        kicks[event.first, event.stations] = True
-    state_mean, state_sd, signal_sd = (
-        np.asarray(x)
-        for x in smooth_network(
-            model,
-            jnp.asarray(series.y),
-            jnp.asarray(series.mask),
-            jnp.asarray(weighed.scale),
-            jnp.asarray(smoothed),
-            jnp.asarray(kicks),
-            method.dof,
-        )
-    )
-    with progress.task("scoring forecasts", "series") as advance:
-        forecasts = make_forecasts(
+    def score(report: Advance) -> Forecasts:
+        return make_forecasts(
             series,
             ticks,
             horizons,
@@ -167,57 +95,14 @@ def watch_network(
             float(np.asarray(estimate.prior.kick_sd)),
             np.asarray(rows.steps),
             method.dof,
-            advance,
+            report,
         )
-    return NetworkRun(
-        series,
-        estimate,
-        model,
-        horizons,
-        ticks,
-        smoothed,
-        forecasts,
-        state_mean,
-        state_sd,
-        signal_sd,
-        events,
-        offsets,
-        sds,
-    )
 
-
-def _reportable(
-    series: TickSeries,
-    estimate: Estimate,
-    slips: list[Event],
-    steps: list[Event],
-    offsets: np.ndarray,
-    sds: np.ndarray,
-) -> list[int]:
-    """Return the numbers of the events worth reporting, slips first."""
-    rate = np.asarray(estimate.parameters.slip_rate) * series.unit
-    real = [k for k in range(len(slips)) if is_resolved(offsets[k], sds[k], rate)]
-    known = range(len(slips), len(slips) + len(steps))
-    # a step of several stations is judged by the first of them
-    station = np.array([int(np.argmax(e.stations)) for e in steps], int)
-    own = (np.array(known, int), station)
-    undone = excursions(
-        np.array([e.first * series.tick for e in steps], float),
-        station,
-        offsets[own],
-        sds[own],
-    )
-    for k, event, gone in zip(known, steps, undone, strict=True):
-        place = (offsets[k], sds[k], event.stations, series.components)
-        if not gone and is_rupture(*place):
-            real.append(k)
-    return real
-
-
-def _step(event: Event, stations: int, ticks: int, tick: float) -> Any:
-    """Return the shape of a step of several stations."""
-    shape = step_shape(event.first, 0, stations, ticks, tick)
-    return type(shape)(shape.columns, event.stations)
+    with beside(score) as scored:
+        past = look_back(series, method, estimate, model, rows, states, ticks, progress)
+        with progress.task("scoring forecasts", "series") as advance:
+            forecasts = scored(advance)
+    return NetworkRun(series, estimate, model, horizons, ticks, forecasts, past)
 
 
 def _fitted(
@@ -237,17 +122,10 @@ def _fitted(
             method,
             lambda *args: run_pieces(*args, horizons=horizons),
             advance,
-            None if kept is None else kept["theta"],
-            None if kept is None else kept["common_sd"],
+            kept,
         )
     if kept is None:
-        store.put(
-            "estimate",
-            {
-                "theta": estimate.fit.value,
-                "common_sd": np.asarray(estimate.parameters.common_sd),
-            },
-        )
+        store.put("estimate", estimate.kept())
     return estimate
 
 

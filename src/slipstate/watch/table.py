@@ -21,7 +21,7 @@ def network_events(run: NetworkRun, units: list[str]) -> pd.DataFrame:
     series = run.series
     several = len(series.stations) > 1
     rows = []
-    for k, event in enumerate(run.events):
+    for k, event in enumerate(run.past.events):
         row: dict[str, object] = {
             "onset": iso(event.onset),
             "onset_lo": iso(event.onset_lo),
@@ -32,8 +32,8 @@ def network_events(run: NetworkRun, units: list[str]) -> pd.DataFrame:
             for c, component in enumerate(series.components):
                 place = f"{station}_{component}" if several else component
                 name = f"{place}_{units[c].replace('/', '_per_')}"
-                row[f"offset_{name}"] = _short(run.offsets[k, s, c])
-                row[f"sigma_{name}"] = _short(run.offset_sds[k, s, c])
+                row[f"offset_{name}"] = _short(run.past.offsets[k, s, c])
+                row[f"sigma_{name}"] = _short(run.past.offset_sds[k, s, c])
         row |= {
             "duration": round(event.duration, 3),
             "probability": round(event.probability, 4),
