@@ -25,8 +25,11 @@ from slipstate.assimilate import (
     Kalman,
     Observations,
     ParallelKalman,
+    Sigma,
     SquareRootKalman,
     StudentT,
+    Taylor,
+    Unscented,
     filter_series,
     init,
     smooth_series,
@@ -57,6 +60,7 @@ CASES = {
         InteractingMultipleModel(robust=StudentT(4.0)),
     ],
     "ParallelKalman": [ParallelKalman(block=6)],
+    "Sigma": [Sigma(Taylor()), Sigma(Unscented(), iterations=2)],
     "SquareRootKalman": [SquareRootKalman()],
 }
 METHODS = [method for methods in CASES.values() for method in methods]

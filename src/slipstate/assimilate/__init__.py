@@ -26,9 +26,18 @@ from slipstate.assimilate.calibration import (
 from slipstate.assimilate.constant_gain import (
     ConstantGainKalman,
 )
+from slipstate.assimilate.deterministic_ensemble import (
+    DeterministicEnsembleKalman,
+)
 from slipstate.assimilate.ensemble import (
     EnsembleInfo,
     EnsembleTransformKalman,
+)
+from slipstate.assimilate.ensemble_smoothers import (
+    EnsembleKalmanSmoother,
+)
+from slipstate.assimilate.ensemble_update import (
+    AbstractEnsembleFilter,
 )
 from slipstate.assimilate.evaluate import (
     Evaluation,
@@ -39,9 +48,15 @@ from slipstate.assimilate.factors import (
     FactorInfo,
     FactorState,
 )
+from slipstate.assimilate.finite_size import (
+    FiniteSizeEnsembleKalman,
+)
 from slipstate.assimilate.forecast import (
     Forecast,
     forecast,
+)
+from slipstate.assimilate.gaussian_sum import (
+    GaussianSum,
 )
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
@@ -49,13 +64,49 @@ from slipstate.assimilate.hidden_markov import (
     ModeState,
     require_hidden_markov,
 )
+from slipstate.assimilate.inflation import (
+    AbstractInflation,
+    Adaptive,
+    Additive,
+    Multiplicative,
+    RelaxPerturbations,
+    RelaxSpread,
+)
 from slipstate.assimilate.information import (
     InformationKalman,
+)
+from slipstate.assimilate.iterated import (
+    linearised_model,
+    smooth_iterated,
+)
+from slipstate.assimilate.iterative_smoother import (
+    IterativeEnsembleKalmanSmoother,
 )
 from slipstate.assimilate.kalman import (
     Kalman,
     KalmanInfo,
     require_linear,
+)
+from slipstate.assimilate.linearise import (
+    AbstractPointRule,
+    AbstractRule,
+    Cubature,
+    GaussHermite,
+    Linearised,
+    Points,
+    SecondTaylor,
+    Taylor,
+    Unscented,
+)
+from slipstate.assimilate.local_ensemble import (
+    LocalEnsembleTransformKalman,
+)
+from slipstate.assimilate.localise import (
+    Localisation,
+    gaspari_cohn,
+    on_ring,
+    ring_distances,
+    step_taper,
 )
 from slipstate.assimilate.mixtures import (
     mixture_distribution,
@@ -72,6 +123,9 @@ from slipstate.assimilate.mode_paths import (
     most_probable_path,
     sample_states,
 )
+from slipstate.assimilate.nonlinear_transform import (
+    NonlinearEnsembleTransform,
+)
 from slipstate.assimilate.observations import (
     Observations,
     Rows,
@@ -82,6 +136,13 @@ from slipstate.assimilate.online import (
 from slipstate.assimilate.parallel import (
     ParallelKalman,
 )
+from slipstate.assimilate.particle import (
+    ParticleFilter,
+    ParticleInfo,
+)
+from slipstate.assimilate.particle_smoother import (
+    ParticleSmoother,
+)
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
@@ -89,6 +150,16 @@ from slipstate.assimilate.protocol import (
     AbstractSmoother,
     Running,
     SeriesPass,
+)
+from slipstate.assimilate.rank_histogram_filter import (
+    RankHistogramFilter,
+)
+from slipstate.assimilate.resample import (
+    AbstractResampling,
+    Multinomial,
+    Residual,
+    Stratified,
+    Systematic,
 )
 from slipstate.assimilate.results import (
     FilterResult,
@@ -117,6 +188,14 @@ from slipstate.assimilate.scores import (
     log_score_gaussian,
     log_score_mixture,
 )
+from slipstate.assimilate.serial import (
+    AbstractSerialFilter,
+    SerialEnsembleAdjustment,
+)
+from slipstate.assimilate.sigma import (
+    Sigma,
+    SigmaInfo,
+)
 from slipstate.assimilate.simulation import (
     sample_posterior,
 )
@@ -127,57 +206,104 @@ from slipstate.assimilate.state_file import (
     load_state,
     save_state,
 )
+from slipstate.assimilate.stochastic_ensemble import (
+    StochasticEnsembleKalman,
+)
 from slipstate.assimilate.switching import (
     InteractingMultipleModel,
     SwitchingInfo,
     SwitchingState,
     require_switching,
 )
+from slipstate.assimilate.variational import (
+    FourDVar,
+    VariationalInfo,
+)
 
 __all__ = [
+    "AbstractEnsembleFilter",
     "AbstractFilter",
+    "AbstractInflation",
     "AbstractInfo",
+    "AbstractPointRule",
+    "AbstractResampling",
+    "AbstractRule",
+    "AbstractSerialFilter",
     "AbstractSeriesFilter",
     "AbstractSmoother",
+    "Adaptive",
+    "Additive",
     "BridgeFilter",
     "BridgeInfo",
     "BridgeState",
     "ConstantGainKalman",
     "Coupling",
+    "Cubature",
+    "DeterministicEnsembleKalman",
     "EnsembleInfo",
+    "EnsembleKalmanSmoother",
     "EnsembleTransformKalman",
     "Evaluation",
     "FactorInfo",
     "FactorState",
     "FilterResult",
+    "FiniteSizeEnsembleKalman",
     "Forecast",
     "ForwardBackward",
+    "FourDVar",
+    "GaussHermite",
     "GaussianBridge",
+    "GaussianSum",
     "InformationKalman",
     "InteractingMultipleModel",
     "Iterated",
+    "IterativeEnsembleKalmanSmoother",
     "Jacobian",
     "Kalman",
     "KalmanInfo",
+    "Linearised",
+    "LocalEnsembleTransformKalman",
+    "Localisation",
     "ModeInfo",
     "ModePath",
     "ModePosterior",
     "ModeState",
+    "Multinomial",
+    "Multiplicative",
+    "NonlinearEnsembleTransform",
     "Observations",
     "ParallelKalman",
+    "ParticleFilter",
+    "ParticleInfo",
+    "ParticleSmoother",
     "Path",
+    "Points",
+    "RankHistogramFilter",
+    "RelaxPerturbations",
+    "RelaxSpread",
+    "Residual",
     "Rows",
     "Running",
+    "SecondTaylor",
+    "SerialEnsembleAdjustment",
     "SeriesPass",
+    "Sigma",
+    "SigmaInfo",
     "SigmaPoints",
     "SmoothResult",
     "SquareRootKalman",
     "Stepper",
+    "StochasticEnsembleKalman",
+    "Stratified",
     "StudentT",
     "SwitchCost",
     "SwitchingInfo",
     "SwitchingState",
+    "Systematic",
+    "Taylor",
     "Uniformity",
+    "Unscented",
+    "VariationalInfo",
     "central_interval",
     "coverage",
     "coverage_target",
@@ -190,7 +316,9 @@ __all__ = [
     "filter_series",
     "filter_stretches",
     "forecast",
+    "gaspari_cohn",
     "init",
+    "linearised_model",
     "load_state",
     "log_prob",
     "log_score_gaussian",
@@ -201,6 +329,7 @@ __all__ = [
     "mixture_quantiles",
     "mode_posterior",
     "most_probable_path",
+    "on_ring",
     "pit_gaussian",
     "pit_uniformity",
     "rank_histogram",
@@ -208,12 +337,15 @@ __all__ = [
     "require_hidden_markov",
     "require_linear",
     "require_switching",
+    "ring_distances",
     "sample",
     "sample_posterior",
     "sample_states",
     "save_state",
     "sinkhorn",
+    "smooth_iterated",
     "smooth_series",
     "spread_skill",
     "step",
+    "step_taper",
 ]
