@@ -55,6 +55,18 @@ from slipstate.systems.linear import (
     LinearTransition,
     is_linear,
 )
+from slipstate.systems.mixed_frequency import (
+    AbstractAggregate,
+    AggregatedObservation,
+    Average,
+    Growth,
+    LaggedTransition,
+    LinearAggregatedObservation,
+    LinearLaggedTransition,
+    Stock,
+    Total,
+    mixed_frequency,
+)
 from slipstate.systems.protocol import (
     AbstractHybrid,
     AbstractLinearObservation,
@@ -73,6 +85,7 @@ from slipstate.systems.switching import (
 from slipstate.systems.varying import AbstractVaryingModel, VaryingLinearGaussian
 
 __all__ = [
+    "AbstractAggregate",
     "AbstractBelief",
     "AbstractChain",
     "AbstractContinuousTransition",
@@ -87,7 +100,9 @@ __all__ = [
     "AbstractSwitchingModel",
     "AbstractTransition",
     "AbstractVaryingModel",
+    "AggregatedObservation",
     "AutoregressiveEmission",
+    "Average",
     "Categorical",
     "CategoricalEmission",
     "ContinuousLinearGaussian",
@@ -98,9 +113,13 @@ __all__ = [
     "Ensemble",
     "Gaussian",
     "GaussianEmission",
+    "Growth",
     "HiddenMarkov",
     "IntegratedWiener",
+    "LaggedTransition",
+    "LinearAggregatedObservation",
     "LinearGaussian",
+    "LinearLaggedTransition",
     "LinearObservation",
     "LinearTransition",
     "MarkovChain",
@@ -113,11 +132,14 @@ __all__ = [
     "ProductKernel",
     "RateChain",
     "StateSpaceModel",
+    "Stock",
     "SumKernel",
     "SwitchingLinearGaussian",
+    "Total",
     "VaryingLinearGaussian",
     "gaussian_log_density",
     "gaussian_process",
     "is_linear",
     "masked_log_density",
+    "mixed_frequency",
 ]
