@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from slipstate.watch.detect import (
-    excursions,
     is_resolved,
     is_rupture,
     slip_candidates,
@@ -124,12 +123,3 @@ def test_snow_is_no_rupture():
     assert is_rupture(np.array([[1.0, -7.0, 0.0], [np.nan] * 3]), sd, here, names)
     assert is_rupture(np.array([[0.1], [0.1]]), np.ones((2, 1)), here, ("tau",))
     assert not is_rupture(np.full((2, 3), np.nan), sd, here, names)
-
-
-def test_steps_that_undo_each_other_are_an_excursion():
-    days = np.array([10.0, 40.0, 300.0, 10.0, 40.0])
-    station = np.array([0, 0, 0, 1, 1])
-    offset = np.array([[50.0], [-45.0], [30.0], [50.0], [40.0]])
-    drop = excursions(days, station, offset, np.ones((5, 1)))
-    assert drop.tolist() == [True, True, False, False, False]
-    assert excursions(days[:0], station[:0], offset[:0], offset[:0]).tolist() == []

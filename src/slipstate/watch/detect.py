@@ -23,8 +23,6 @@ RESOLVED = 3.0
 SIDEWAYS = 6.0
 """Standard errors by which a step must move a station sideways."""
 
-_SEASON_DAYS, _REMAINS = 120.0, 0.35  # how steps that undo each other are known
-
 ALARM = 0.5
 """Filtered probability at which a real-time alarm is raised."""
 
@@ -207,38 +205,6 @@ def is_rupture(
         return True
     size = (np.abs(offset) / sd)[np.ix_(stations, sideways)]
     return bool(np.nanmax(size, initial=0.0) > SIDEWAYS)
-
-
-def excursions(
-    days: Float[np.ndarray, " step"],
-    station: np.ndarray,
-    offset: Float[np.ndarray, "step comp"],
-    sd: Float[np.ndarray, "step comp"],
-) -> Bool[np.ndarray, " step"]:
-    """Tell which steps of a station undo each other: an excursion is no rupture.
-
-    Steps of one station that follow each other within a season are one excursion if
-    what remains of them is small against what they moved.
-
-    Args:
-        days: Times of the steps [day], increasing.
-        station: Station of each step.
-        offset: Offsets.
-        sd: Their standard errors, to weigh components.
-
-    Returns:
-        True for steps to drop.
-    """
-    drop = np.zeros(len(days), bool)
-    for name in np.unique(station):
-        mine = np.flatnonzero(station == name)
-        starts = np.flatnonzero(np.diff(days[mine], prepend=-np.inf) > _SEASON_DAYS)
-        for group in np.split(mine, starts[1:]):
-            scaled = np.nan_to_num(offset[group] / sd[group])
-            moved = np.linalg.norm(scaled, axis=1).sum()
-            left = np.linalg.norm(scaled.sum(0))
-            drop[group] = len(group) > 1 and left < _REMAINS * moved
-    return drop
 
 
 def step_events(

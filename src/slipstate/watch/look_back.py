@@ -20,13 +20,13 @@ from slipstate.fit.progress import Progress
 from slipstate.systems.network import ForecastRows, NetworkModel
 from slipstate.watch.detect import (
     Event,
-    excursions,
     is_resolved,
     is_rupture,
     slip_events,
     step_events,
 )
 from slipstate.watch.estimate import Estimate
+from slipstate.watch.excursions import came_back, excursions
 from slipstate.watch.offsets import EventShape, event_offsets, slip_shape, step_shape
 from slipstate.watch.series import TickSeries
 from slipstate.watch.step_days import accepted_days, weigh_steps
@@ -144,6 +144,8 @@ def _reportable(
 ) -> list[int]:
     """Return the numbers of the events worth reporting, slips first."""
     rate = np.asarray(estimate.parameters.slip_rate) * series.unit
+    values = series.values() * series.unit
+    rates = np.asarray(estimate.prior.rate) * series.unit
     real = [k for k in range(len(slips)) if is_resolved(offsets[k], sds[k], rate)]
     known = range(len(slips), len(slips) + len(steps))
     # a step of several stations is judged by the first of them
@@ -157,6 +159,10 @@ def _reportable(
     )
     for k, event, gone in zip(known, steps, undone, strict=True):
         place = (offsets[k], sds[k], event.stations, series.components)
+        s = int(np.argmax(event.stations))
+        gone = gone or came_back(
+            values[:, s], event.first, rates[s], offsets[k, s], sds[k, s], series.tick
+        )
         if not gone and is_rupture(*place):
             real.append(k)
     return real
