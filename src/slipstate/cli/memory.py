@@ -3,17 +3,16 @@
 import enum
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipstate.cli.compression import Series, compress, describe, draw
 from slipstate.cli.process import begin
 from slipstate.ground.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from slipstate.memory import LagMemory
+    from slipstate.memory import AbstractBasis, AbstractClock, LagMemory
 
 
 class BasisName(enum.StrEnum):
@@ -37,60 +36,104 @@ class ClockName(enum.StrEnum):
     window = "window"
 
 
-class Series(NamedTuple):
-    """One column of a record, without its gaps.
+# One source line a paragraph: the help keeps line ends as they stand.
+HELP = """
+Compress one column of a record into MODES numbers, reconstruct it, and compare.
 
-    Attributes:
-        times: Since the first sample.
-        values: Observed values.
-        unit: Of the values.
-        time_unit: Of the times.
-        name: What it is, for titles.
-    """
+The past is projected, sample by sample, onto functions of a warped time; samples are \
+joined by straight lines, so gaps are bridged. The memory itself states what it has \
+lost (its certificate, without the data); then the error is measured on the data.
 
-    times: "np.ndarray"
-    values: "np.ndarray"
-    unit: str
-    time_unit: str
-    name: str
+[bold]Examples[/bold]
+
+  slipstate memory ALBH.pbo.nam08.csv --column east --plot east.png
+
+  slipstate memory ALBH.pbo.nam08.csv --clock exponential --length 365
+      [dim]a fading past, one year deep[/dim]
+
+  slipstate memory day.mseed --column LHZ --clock window --length 600
+      [dim]the last ten minutes of a waveform[/dim]
+"""
 
 
 def memory(
-    data: Annotated[Path, typer.Argument(help="A record, or a MiniSEED waveform.")],
-    basis: Annotated[BasisName, typer.Option(help="Functions of the past.")] = (
-        BasisName.legendre
-    ),
-    modes: Annotated[int, typer.Option(help="Number of functions.")] = 64,
-    clock: Annotated[ClockName, typer.Option(help="How old the past looks.")] = (
-        ClockName.scale
-    ),
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="PBO csv, NGL tenv3, netCDF, plain csv with units in its header, or a "
+            "miniSEED or SAC waveform (needs `pip install 'slipstate\\[seismic]'`)."
+        ),
+    ],
+    basis: Annotated[
+        BasisName, typer.Option(help="Functions in which the past is written.")
+    ] = BasisName.legendre,
+    modes: Annotated[int, typer.Option(help="How many of them: what is kept.")] = 64,
+    clock: Annotated[
+        ClockName,
+        typer.Option(
+            help="How the past counts: all alike (scale), fading (exponential, power), "
+            "the early part stretched (log), or only the last stretch (window)."
+        ),
+    ] = ClockName.scale,
     column: Annotated[
-        str | None, typer.Option(help="Component or channel; the first if not given.")
+        str | None,
+        typer.Option(help="Component or channel.", show_default="the first"),
     ] = None,
     length: Annotated[
         float | None,
-        typer.Option(help="tau, knee or window, in days (s for waveforms); power: g."),
+        typer.Option(
+            help="Memory time of the exponential, log or window clock, in days (in "
+            "seconds where samples are less than half an hour apart); the exponent of "
+            "the power clock.",
+            show_default="a third of the record; exponent 2",
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Where to draw a picture.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture to draw: .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
     """Compress one column into MODES numbers, reconstruct it, and compare.
 
-    Samples are joined by straight lines, so gaps are bridged. The error is stated by
-    the memory itself (its certificate, without the data) and measured on the data.
-
     Args:
-        data: A record, or a MiniSEED waveform (needs the extra `seismic`).
+        data: A record or a waveform.
         basis: Functions of the past.
         modes: Number of functions.
-        clock: How old the past looks.
+        clock: How the past counts.
         column: Component or channel; the first if None.
-        length: tau, knee or window [days; s for waveforms], or the power.
+        length: tau, knee or window [days, or s for fast samples], or the power.
         plot: Where to draw a picture.
     """
     begin()
+    if plot is not None:
+        check_plot(plot)
     series = read_column(data, column)
     chosen = build_memory(basis, clock, modes, length, float(series.times[-1]))
-    report(chosen, series, plot)
+    found = compress(chosen, series)
+    typer.echo(describe(chosen, series, found))
+    if plot is not None:
+        draw(series, found, plot)
+        typer.echo(f"drawn to              {plot}")
+
+
+def check_plot(plot: Path) -> None:
+    """Raise unless a picture can be drawn there, before anything is computed.
+
+    Args:
+        plot: Where to draw.
+
+    Raises:
+        InputError: another format, or no such folder.
+    """
+    if plot.suffix.lower() not in {".png", ".svg", ".pdf"}:
+        raise InputError(
+            f"`plot` must end in .png, .svg or .pdf; got {plot.name}. Pass for "
+            f"example `--plot {plot.stem or 'memory'}.png`."
+        )
+    if not plot.parent.is_dir():
+        raise InputError(
+            f"`plot` must lie in an existing folder; got {plot}. Create "
+            f"{plot.parent} first."
+        )
 
 
 def read_column(data: Path, column: str | None) -> Series:
@@ -104,13 +147,42 @@ def read_column(data: Path, column: str | None) -> Series:
         Its observed samples.
 
     Raises:
-        InputError: the file, the column or the package that reads it is missing.
+        InputError: no such column, several stations, or fewer than two samples.
     """
-    if not data.exists():
-        raise InputError(f"`data` must be a file; {data} does not exist.")
-    if data.suffix.lower() in {".mseed", ".miniseed", ".sac"}:
-        return _read_waveform(data, column)
-    return _read_record(data, column)
+    import numpy as np
+
+    from slipstate.records import read_record
+
+    record = read_record(data)
+    if "station" in record.dims:
+        raise InputError(
+            f"`data` must hold one station; got {record.sizes['station']} in {data}. "
+            "Write one with `record.isel(station=0)` and `records.write_record`."
+        )
+    names = [str(name) for name in record["component"].values]
+    chosen = names[0] if column is None else column
+    if chosen not in names:
+        raise InputError(
+            f"`column` must be one of {', '.join(names)} in {data}; got {chosen}."
+        )
+    part = record.sel(component=chosen)
+    seen = np.asarray(part["mask"].values, bool)
+    if int(seen.sum()) < 2:
+        raise InputError(
+            f"`column` {chosen} of {data} must have at least 2 observed samples; got "
+            f"{int(seen.sum())}. Choose another of {', '.join(names)}."
+        )
+    stamps = part["time"].values[seen]
+    fast = np.median(np.diff(stamps)) < np.timedelta64(30, "m")
+    times = (stamps - stamps[0]) / np.timedelta64(1, "s" if fast else "D")
+    unit = str(record["component_units"].sel(component=chosen).values)
+    return Series(
+        times=times,
+        values=np.asarray(part["value"].values, float)[seen],
+        unit="" if unit == "1" else unit,
+        time_unit="s" if fast else "days",
+        name=f"{record['station'].values} {chosen}",
+    )
 
 
 def build_memory(
@@ -131,7 +203,7 @@ def build_memory(
     from slipstate import memory as m
 
     third = span / 3.0 if length is None else length
-    bases: dict[BasisName, Callable[[int], m.AbstractBasis]] = {
+    bases: dict[BasisName, Callable[[int], AbstractBasis]] = {
         BasisName.legendre: m.Legendre,
         BasisName.laguerre: m.Laguerre,
         BasisName.chebyshev: m.ChebyshevT,
@@ -139,7 +211,7 @@ def build_memory(
         BasisName.haar: m.Haar,
         BasisName.bspline: m.BSpline,
     }
-    clocks: dict[ClockName, Callable[[], m.AbstractClock]] = {
+    clocks: dict[ClockName, Callable[[], AbstractClock]] = {
         ClockName.scale: m.ScaleClock,
         ClockName.exponential: lambda: m.ExponentialClock(third),
         ClockName.power: lambda: m.PowerClock(2.0 if length is None else length),
@@ -147,128 +219,3 @@ def build_memory(
         ClockName.window: lambda: m.WindowClock(third),
     }
     return m.LagMemory(bases[basis](modes), clocks[clock](), m.LinearHold())
-
-
-def report(memory: "LagMemory", series: Series, plot: Path | None) -> None:
-    """Run the memory, print what it kept and lost, and draw it.
-
-    Args:
-        memory: The memory.
-        series: The column.
-        plot: Where to draw, or None.
-    """
-    import numpy as np
-
-    # the memory starts at zero; a constant is free to remember, so take it off
-    level = float(np.mean(series.values))
-    states = memory.scan(series.values[:, None] - level, series.times)
-    rebuilt = np.asarray(memory.reconstruct(states.last, series.times))[:, 0] + level
-    known = np.isfinite(rebuilt)
-    error = rebuilt - series.values
-    stated = float(memory.error(states.last)[0])
-    measured = float(np.sqrt(np.mean(error[known] ** 2)))
-    # the measure of the memory, over the cells between samples
-    mass = memory.basis.mass(memory.clock.lag(states.cells.edges, states.last.time))
-    weights = -np.diff(np.asarray(mass))[: len(states)]
-    middle = 0.5 * (error[1:] ** 2 + error[:-1] ** 2)
-    weighted = float(np.sqrt(np.nansum(weights * middle) / np.sum(weights)))
-    kind = "exact" if memory.closed else "upper bound"
-    spread = float(np.std(series.values))
-    unit = series.unit
-    typer.echo(f"{series.name}: {len(series.values)} samples over ", nl=False)
-    typer.echo(f"{series.times[-1]:.6g} {series.time_unit}, sd {spread:.4g} {unit}")
-    typer.echo(
-        f"modes                 {memory.basis.modes}  (1 number per "
-        f"{len(series.values) / memory.basis.modes:.3g} samples)"
-    )
-    typer.echo(f"error by certificate  {stated:.4g} {unit}  ({kind}, weighted)")
-    typer.echo(f"error measured        {weighted:.4g} {unit}  (at samples, weighted)")
-    typer.echo(f"                      {measured:.4g} {unit}  (at samples, unweighted)")
-    if plot is not None:
-        _draw(series, rebuilt, error, stated, plot)
-        typer.echo(f"drawn to              {plot}")
-
-
-def _draw(
-    series: Series,
-    rebuilt: "np.ndarray",
-    error: "np.ndarray",
-    stated: float,
-    plot: Path,
-) -> None:
-    """Draw original, reconstruction and error over age."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(9, 6), sharex=True, height_ratios=[2, 1], layout="constrained"
-    )
-    age = series.times[-1] - series.times
-    top.plot(age, series.values, ".", ms=2, color="0.6", label="observed")
-    top.plot(age, rebuilt, lw=1.2, color="C3", label="remembered")
-    top.set(ylabel=f"value [{series.unit}]", title=series.name)
-    top.legend(loc="best", frameon=False)
-    bottom.plot(age, error, lw=0.6, color="C0", label="error")
-    bottom.axhspan(-stated, stated, color="C1", alpha=0.2, label="certificate (rms)")
-    bottom.set(xlabel=f"age [{series.time_unit}]", ylabel=f"error [{series.unit}]")
-    bottom.invert_xaxis()
-    bottom.legend(loc="best", frameon=False)
-    figure.savefig(plot, dpi=150)
-    plt.close(figure)
-
-
-def _read_record(data: Path, column: str | None) -> Series:
-    import numpy as np
-
-    from slipstate.records import read_record
-
-    record = read_record(data)
-    names = [str(name) for name in record["component"].values]
-    chosen = _choose(column, names, data)
-    part = record.sel(component=chosen)
-    seen = np.asarray(part["mask"].values, bool)
-    if int(seen.sum()) < 2:
-        raise InputError(
-            f"`column` {chosen} of {data} has fewer than 2 observed samples."
-        )
-    stamps = part["time"].values[seen]
-    times = (stamps - stamps[0]) / np.timedelta64(1, "D")
-    unit = str(record["component_units"].sel(component=chosen).values)
-    station = str(record["station"].values) if "station" in record.coords else data.name
-    values = np.asarray(part["value"].values, float)[seen]
-    return Series(times, values, unit, "days", f"{station} {chosen}")
-
-
-def _read_waveform(data: Path, column: str | None) -> Series:
-    import importlib
-
-    import numpy as np
-
-    try:
-        obspy = importlib.import_module("obspy")
-    except ModuleNotFoundError:
-        raise InputError(
-            f"Reading the waveform {data} needs obspy, which is not installed. Install "
-            "the extra `seismic`: pip install 'slipstate[seismic]'."
-        ) from None
-    stream = obspy.read(str(data))
-    chosen = _choose(column, [trace.stats.channel for trace in stream], data)
-    traces = stream.select(channel=chosen).sort(["starttime"])
-    start = traces[0].stats.starttime
-    times = np.concatenate([tr.times() + (tr.stats.starttime - start) for tr in traces])
-    values = np.concatenate([np.asarray(tr.data, float) for tr in traces])
-    times, first = np.unique(times, return_index=True)
-    return Series(times, values[first], "counts", "s", traces[0].id)
-
-
-def _choose(column: str | None, names: list[str], data: Path) -> str:
-    if column is None:
-        return names[0]
-    if column not in names:
-        raise InputError(
-            f"`column` must be one of {', '.join(dict.fromkeys(names))} in {data}; got "
-            f"{column}."
-        )
-    return column
