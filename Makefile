@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test fast check format clean help
+.PHONY: demo test slow check format clean help
 
 help:
 	@echo "make demo    create $(VENV), install, run the main job on the embedded example"
-	@echo "make test    create $(VENV), install the test extra, run the whole suite"
-	@echo "make fast    the suite without the tests marked slow"
+	@echo "make test    create $(VENV), install the test extra, run the suite"
+	@echo "make slow    the proofs that take longer than the suite should"
 	@echo "make check   lint, format, types and floors"
 	@echo "             another interpreter: make test PYTHON=python3.13 VENV=.venv313"
 
@@ -34,10 +34,10 @@ demo: $(VENV)/.installed
 	$(BIN)/slipstate watch --out watch-demo
 
 test: $(VENV)/.test-installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-
-fast: $(VENV)/.test-installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+
+slow: $(VENV)/.test-installed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
 
 check: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
