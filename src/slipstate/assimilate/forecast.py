@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 from slipstate.assimilate.kalman import Kalman
 from slipstate.assimilate.kept import covs_of, means_of, probs_of, variances_of
 from slipstate.assimilate.observations import Rows
-from slipstate.assimilate.passes import advance, row_model
 from slipstate.assimilate.protocol import AbstractFilter, Running, State
 from slipstate.assimilate.results import FilterResult, SmoothResult
+from slipstate.assimilate.sequential import advance, row_model
 from slipstate.ground.arrays import Numbers, as_real, check_finite, is_concrete
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import ScalarLike

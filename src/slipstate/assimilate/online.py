@@ -20,9 +20,9 @@ from jaxtyping import Array
 
 from slipstate.assimilate.kalman import Kalman
 from slipstate.assimilate.observations import Rows
-from slipstate.assimilate.passes import advance
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
 from slipstate.assimilate.run import init
+from slipstate.assimilate.sequential import advance
 from slipstate.ground.arrays import Numbers
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike

@@ -23,15 +23,14 @@ from slipstate.assimilate.kalman import Kalman
 from slipstate.assimilate.kept import Keep, check_keep, keep_info, keep_state
 from slipstate.assimilate.observations import Observations
 from slipstate.assimilate.passes import (
-    advance,
     filter_pass,
     lag_one_pass,
     require_smoother,
-    row_model,
     smooth_pass,
 )
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
 from slipstate.assimilate.results import FilterResult, SmoothResult
+from slipstate.assimilate.sequential import advance, row_model
 from slipstate.ground.arrays import Numbers, is_concrete
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from slipstate.assimilate.passes import row_model
+from slipstate.assimilate.sequential import row_model
 from slipstate.ground.arrays import Numbers, as_real, check_finite
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.types import Count, Key
