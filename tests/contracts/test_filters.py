@@ -25,6 +25,7 @@ from slipstate.assimilate import (
     Kalman,
     Observations,
     ParallelKalman,
+    RaoBlackwellised,
     Sigma,
     SquareRootKalman,
     StudentT,
@@ -60,6 +61,7 @@ CASES = {
         InteractingMultipleModel(robust=StudentT(4.0)),
     ],
     "ParallelKalman": [ParallelKalman(block=6)],
+    "RaoBlackwellised": [RaoBlackwellised(particles=12)],
     "Sigma": [Sigma(Taylor()), Sigma(Unscented(), iterations=2)],
     "SquareRootKalman": [SquareRootKalman()],
 }
@@ -87,7 +89,7 @@ def test_every_filter_takes_part():
 
 
 def switches(method):
-    return isinstance(method, InteractingMultipleModel)
+    return isinstance(method, InteractingMultipleModel | RaoBlackwellised)
 
 
 def hidden(method):
@@ -280,7 +282,7 @@ def test_a_linear_gaussian_model_gets_the_exact_answer(method, key):
     y = Observations(data(rows=12))
     exact = filter_series(model(), y, Kalman())
     if not isinstance(method, ENSEMBLES):
-        got = filter_series(model(method, alike=True), y, method)
+        got = filter_series(model(method, alike=True), y, method, key=key)
         agree(got.means, exact.means)
         agree(got.log_likelihood, exact.log_likelihood)
         return

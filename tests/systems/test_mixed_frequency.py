@@ -97,11 +97,15 @@ def dense_twin(y, weights, past=None):
     S = A @ cov @ A.T + np.diag(noise)
     apart = np.array(values) - A @ mean
     smooth = mean + cov @ A.T @ np.linalg.solve(S, apart)
-    density = scipy.stats.multivariate_normal(np.zeros(len(S)), S).logpdf(apart)
+    density = scipy.stats.multivariate_normal.logpdf(apart, np.zeros(len(S)), S)
     return density, smooth[: 2 * ROWS].reshape(ROWS, 2)
 
 
-@pytest.mark.parametrize("aggregate", [Total(3), Average(3)], ids=["total", "average"])
+@pytest.mark.parametrize(
+    "aggregate",
+    [pytest.param(Total(3), marks=pytest.mark.slow), Average(3)],
+    ids=["total", "average"],
+)
 def test_windows_inside_the_series_are_the_dense_gaussian(aggregate):
     y = published()
     density, smooth = dense_twin(y, aggregate.weights())
@@ -165,6 +169,7 @@ def test_any_model_can_be_wrapped():
     np.testing.assert_allclose(got.log_likelihood, want.log_likelihood, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_slopes_are_finite_with_any_mask():
     def height(scale, mask):
         model = mixed_frequency(
@@ -183,8 +188,8 @@ def test_what_does_not_fit_is_named():
         mixed_frequency(monthly(), (Stock(),))
     with pytest.raises(InputError, match="`every` must be a whole number"):
         Total(0)
+    wrong = Gaussian(jnp.zeros(3), jnp.eye(3))
     with pytest.raises(InputError, match="`past` must have 2 components"):
-        wrong = Gaussian(jnp.zeros(3), jnp.eye(3))
         mixed_frequency(monthly(), (Stock(), Total(3)), wrong)
     blind = StateSpaceModel(monthly().initial, Plain(), LinearObservation(H, R))
     with pytest.raises(InputError, match="`past` must be a Gaussian"):

@@ -123,6 +123,9 @@ from slipstate.assimilate.mode_paths import (
     most_probable_path,
     sample_states,
 )
+from slipstate.assimilate.mode_stretches import (
+    posterior_stretches,
+)
 from slipstate.assimilate.nonlinear_transform import (
     NonlinearEnsembleTransform,
 )
@@ -153,6 +156,10 @@ from slipstate.assimilate.protocol import (
 )
 from slipstate.assimilate.rank_histogram_filter import (
     RankHistogramFilter,
+)
+from slipstate.assimilate.rao_blackwell import (
+    RaoBlackwellised,
+    keep_branches,
 )
 from slipstate.assimilate.resample import (
     AbstractResampling,
@@ -279,6 +286,7 @@ __all__ = [
     "Path",
     "Points",
     "RankHistogramFilter",
+    "RaoBlackwellised",
     "RelaxPerturbations",
     "RelaxSpread",
     "Residual",
@@ -318,6 +326,7 @@ __all__ = [
     "forecast",
     "gaspari_cohn",
     "init",
+    "keep_branches",
     "linearised_model",
     "load_state",
     "log_prob",
@@ -332,6 +341,7 @@ __all__ = [
     "on_ring",
     "pit_gaussian",
     "pit_uniformity",
+    "posterior_stretches",
     "rank_histogram",
     "rank_uniformity",
     "require_hidden_markov",

@@ -77,6 +77,10 @@ from slipstate.systems.protocol import (
     AbstractTransition,
     StateSpaceModel,
 )
+from slipstate.systems.recurrent import (
+    RecurrentSwitching,
+    soft_guard,
+)
 from slipstate.systems.samples import Ensemble, Particles
 from slipstate.systems.switching import (
     AbstractSwitchingModel,
@@ -131,6 +135,7 @@ __all__ = [
     "PoissonEmission",
     "ProductKernel",
     "RateChain",
+    "RecurrentSwitching",
     "StateSpaceModel",
     "Stock",
     "SumKernel",
@@ -142,4 +147,5 @@ __all__ = [
     "is_linear",
     "masked_log_density",
     "mixed_frequency",
+    "soft_guard",
 ]

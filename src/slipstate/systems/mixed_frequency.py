@@ -212,6 +212,15 @@ class AggregatedObservation(AbstractObservation):
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     units: tuple[str, ...] = eqx.field(static=True)
 
+    def __init__(
+        self,
+        observation: AbstractObservation,
+        weights: tuple[tuple[float, ...], ...],
+    ) -> None:
+        """Keep what is seen, and how it is summed."""
+        self.observation, self.weights = observation, weights
+        self.units = observation.units
+
     def predict(self, x: Float[Array, " state"], u: Input) -> Float[Array, " obs"]:
         """Return the weighted sums over present and past."""
         now, past = _window(self.weights)
@@ -236,6 +245,15 @@ class LinearAggregatedObservation(AbstractLinearObservation):
     observation: AbstractLinearObservation
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     units: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation: AbstractLinearObservation,
+        weights: tuple[tuple[float, ...], ...],
+    ) -> None:
+        """Keep what is seen, and how it is summed."""
+        self.observation, self.weights = observation, weights
+        self.units = observation.units
 
     def matrix(self) -> Float[Array, "obs state"]:
         """Return H, weighted, beside the weights of the past."""
@@ -301,12 +319,12 @@ def mixed_frequency(
         return StateSpaceModel(
             initial,
             LinearLaggedTransition(transition, observation, lags),
-            LinearAggregatedObservation(observation, weights, names),
+            LinearAggregatedObservation(observation, weights),
         )
     return StateSpaceModel(
         initial,
         LaggedTransition(transition, observation, lags),
-        AggregatedObservation(observation, weights, names),
+        AggregatedObservation(observation, weights),
     )
 
 
