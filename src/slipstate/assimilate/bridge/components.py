@@ -8,6 +8,8 @@ Q_i the noise of member i and Q its mean over the members (zero where noise is d
 so that mean and covariance of the mixture are those of the ensemble for every h.
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ from slipstate.assimilate.bridge.linearise import (
 )
 from slipstate.ground.elimination import decorrelate, psd_root
 from slipstate.ground.linalg import symmetric
-from slipstate.ground.types import Key, Scalar, ScalarLike
+from slipstate.ground.types import Flag, Key, Scalar, ScalarLike
 
 DEAD = -1e30
 """Log weight of a component whose observation is no number."""
@@ -91,10 +93,9 @@ class Components(eqx.Module):
         self, label: Int[Array, " ens"], *, key: Key
     ) -> Float[Array, "ens latent"]:
         """Draw one point of the posterior of each labelled component."""
-        key_e, key_v = jax.random.split(key)
-        dtype = self.means.dtype
-        e = jax.random.normal(key_e, self.means.shape, dtype)
-        v = jax.random.normal(key_v, (len(label), self.found.gain.shape[2]), dtype)
+        n, p = self.means.shape[1], self.found.gain.shape[2]
+        both = jax.random.normal(key, (len(label), n + p), self.means.dtype)
+        e, v = both[:, :n], both[:, n:]
         chosen = jax.tree.map(lambda leaf: leaf[label], self.found)
         inside = jax.vmap(lambda one, e, v: one.draw(e, v))(chosen, e, v)
         if self.F.ndim == 2:
@@ -184,21 +185,60 @@ def condition_components(
 def bandwidth_ladder(
     space: Latent, bandwidth: ScalarLike | None
 ) -> Float[Array, " rung"]:
-    """Return the bandwidths to try, from the rule of thumb up.
+    """Return the bandwidths to try for an ensemble, from the rule of thumb up.
+
+    Where members carry noise, the kernel has the shape of what the members spread
+    beside it, so it adds little where noise rules.
 
     Args:
         space: The ensemble.
         bandwidth: c, factor on the rule of thumb; None for the default.
 
     Returns:
-        h, at most 1. Where members carry noise, the kernel has the shape of what the
-        members spread beside it, so it adds little where noise rules.
+        h, at most 1.
     """
     count, n = space.members.shape
-    c = between(count, 1.0, 0.5) if bandwidth is None else bandwidth
-    rule = (4.0 / (count * (n + 2.0))) ** (1.0 / (n + 4.0))
-    h = jnp.minimum(jnp.asarray(c, space.members.dtype) * rule, 1.0)
+    return bandwidth_rungs(count, jnp.asarray(1.0 * n, space.L.dtype), bandwidth)
+
+
+def bandwidth_rungs(
+    members: int, directions: Scalar, bandwidth: ScalarLike | None
+) -> Float[Array, " rung"]:
+    """Return c (4 / (M (n + 2)))^(1 / (n + 4)) and what lies between it and 1.
+
+    Args:
+        members: Size M of the ensemble.
+        directions: Number n of independent directions.
+        bandwidth: c; None for the default.
+
+    Returns:
+        h, at most 1.
+    """
+    c = between(members, 1.0, 0.5) if bandwidth is None else bandwidth
+    rule = (4.0 / (members * (directions + 2.0))) ** (1.0 / (directions + 4.0))
+    h = jnp.minimum(jnp.asarray(c, directions.dtype) * rule, 1.0)
     return 1.0 - (1.0 - h) * (1.0 - _RISE) ** jnp.arange(_RUNGS + 1, dtype=h.dtype)
+
+
+def first_enough(
+    ladder: Float[Array, " rung"], enough: Callable[[Array], Flag]
+) -> Scalar:
+    """Return the first bandwidth that is enough, else the last.
+
+    Args:
+        ladder: Bandwidths to try.
+        enough: Whether one is.
+
+    Returns:
+        The bandwidth, as a number without derivative.
+    """
+
+    def rung(best: tuple[Array, Array], h: Array) -> tuple[tuple[Array, Array], None]:
+        chosen, done = best
+        return (jnp.where(done, chosen, h), done | enough(h)), None
+
+    (h, _), _ = jax.lax.scan(rung, (ladder[0], jnp.asarray(False)), ladder)
+    return jax.lax.stop_gradient(h)
 
 
 def between(members: int, few: float, many: float) -> float:

@@ -63,6 +63,40 @@ def _derivative(
     return (vectors * inverse[None, :]) @ vectors.T, change
 
 
+@jax.custom_jvp
+def root(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Return the symmetric root of a positive semi-definite matrix.
+
+    Args:
+        A: Symmetric positive semi-definite; below zero by rounding counts as zero.
+
+    Returns:
+        A^1/2; its derivative holds no difference of eigenvalues.
+    """
+    sizes, vectors = _sizes(A)
+    return (vectors * sizes[None, :]) @ vectors.T
+
+
+@root.defjvp
+def _root_derivative(
+    primals: tuple[Float[Array, "n n"]], tangents: tuple[Float[Array, "n n"]]
+) -> tuple[Array, Array]:
+    (A,), (dA,) = primals, tangents
+    sizes, vectors = _sizes(A)
+    total = sizes[:, None] + sizes[None, :]
+    divided = jnp.where(total > 0.0, 1.0 / jnp.where(total > 0.0, total, 1.0), 0.0)
+    change = vectors @ (divided * (vectors.T @ dA @ vectors)) @ vectors.T
+    return (vectors * sizes[None, :]) @ vectors.T, change
+
+
+def _sizes(A: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    """Return sqrt(lambda) and the eigenvectors; a number needs no LAPACK."""
+    if A.shape[0] == 1:
+        return jnp.sqrt(jnp.maximum(A[0], 0.0)), jnp.ones((1, 1), A.dtype)
+    values, vectors = jnp.linalg.eigh(symmetric(A))
+    return jnp.sqrt(jnp.maximum(values, 0.0)), vectors
+
+
 def _inverse_sizes(
     N: Float[Array, "n n"],
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:

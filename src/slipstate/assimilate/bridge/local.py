@@ -1,0 +1,323 @@
+"""The bridge for fields: one small bridge at each place, made of common numbers.
+
+The components are those of `filter`, N(s z_i, h^2 I) in the M - 1 directions of the
+ensemble, the same everywhere. At place g the observations near it, their precision
+multiplied by a taper, give weights, means and covariances of their own, and only the
+component of the state that lies there is changed:
+
+    x_g <- sum_j P_ij (L_g a_j) + h L_g A^1/2 z_i,     P_ij the coupling given row i,
+
+then moved to the exact mean and variance of the posterior mixture at g. Nothing is
+drawn, so neighbouring places, which hear nearly the same observations, change nearly
+alike and a smooth field stays smooth. With h = 1 it is the local ensemble transform
+Kalman filter. The bandwidth is one for all places, raised until the weights are worth
+enough on average.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from slipstate.assimilate.bridge.components import (
+    DEAD,
+    bandwidth_rungs,
+    between,
+)
+from slipstate.assimilate.bridge.guard import replace_lost
+from slipstate.assimilate.bridge.latent import zero_sum_basis
+from slipstate.assimilate.bridge.linearise import Line, condition_line
+from slipstate.assimilate.bridge.members import (
+    check_count,
+    check_members,
+    first_members,
+    move_members,
+    needed,
+)
+from slipstate.assimilate.bridge.moments import root
+from slipstate.assimilate.bridge.neighbours import Neighbours
+from slipstate.assimilate.bridge.transport import absorbed_sinkhorn, scaled_cost
+from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
+from slipstate.ground.errors import MethodError
+from slipstate.ground.types import Key, Scalar, ScalarLike
+from slipstate.systems.beliefs import AbstractBelief
+from slipstate.systems.protocol import (
+    AbstractLinearObservation,
+    AbstractModel,
+    Input,
+)
+from slipstate.systems.samples import Ensemble
+
+
+class LocalBridgeInfo(AbstractInfo):
+    """Diagnostics of one local bridge update.
+
+    Attributes:
+        innovation: Observation minus the mean of its predictions; 0 where masked.
+        innovation_cov: Sample covariance of the predictions, plus the noise R.
+        mask: True where observed.
+        variance: Diagonal of `innovation_cov`.
+        effective_size: What the weights are worth, on average over places.
+        bandwidth: h that was used.
+    """
+
+    innovation: Float[Array, "*time obs"]
+    innovation_cov: Float[Array, "*time obs obs"]
+    mask: Bool[Array, "*time obs"]
+    variance: Float[Array, "*time obs"]
+    effective_size: Float[Array, "*time"]
+    bandwidth: Float[Array, "*time"]
+
+
+class _Local(eqx.Module):
+    """What the observations near one place say.
+
+    Attributes:
+        log_weights: Of each component.
+        means: Posterior mean of each component at the place, less the forecast mean.
+        spent: H^T H averaged with the weights.
+        points: Predictions near the place, for measuring, at members and components.
+    """
+
+    log_weights: Float[Array, " ens"]
+    means: Float[Array, " ens"]
+    spent: Float[Array, "latent latent"]
+    points: tuple[Float[Array, "ens near"], Float[Array, "ens near"]]
+
+
+class LocalBridgeFilter(AbstractFilter):
+    """Schroedinger-bridge filter for fields, localised by the precision of R.
+
+    Needs noise that is independent between observations. Cost per update: linear in
+    the state, quadratic in the members for a linear observation.
+
+    Attributes:
+        neighbours: The observations near each state component.
+        members: Size of the ensemble, at least 2.
+        bandwidth: c, factor on the rule-of-thumb bandwidth; None for the default of
+            `BridgeFilter`.
+        theta: Fraction of the members the weights must be worth, averaged over places;
+            None for the default of `BridgeFilter`.
+        inflation: Factor on the forecast anomalies before each update.
+        epsilon: Entropy of the coupling, in units of the mean cost.
+        sweeps: Number of Sinkhorn's sweeps at each place.
+    """
+
+    neighbours: Neighbours
+    members: int = eqx.field(static=True, default=20)
+    bandwidth: ScalarLike | None = None
+    theta: ScalarLike | None = None
+    inflation: ScalarLike = 1.0
+    epsilon: ScalarLike = 0.05
+    sweeps: int = eqx.field(static=True, default=20)
+
+    def __check_init__(self) -> None:
+        """Refuse ensembles without spread."""
+        check_count(self.members)
+
+    def check(self, model: AbstractModel) -> None:
+        """Raise unless the model can be sampled and has the size of the lists."""
+        check_members(model, self.members, "LocalBridgeFilter")
+        places = self.neighbours.index.shape[0]
+        size = model.initial.mean().shape[0]
+        if places != size:
+            raise MethodError(
+                f"`neighbours` must list the observations near each of {size} state "
+                f"components; got {places} lists. Pass one list per component."
+            )
+
+    def init(self, model: AbstractModel, *, key: Key | None) -> Ensemble:
+        """Draw the first ensemble, or take it from the model where it is one."""
+        key = needed(key, "LocalBridgeFilter")
+        return Ensemble(first_members(model, self.members, key=key))
+
+    def predict(
+        self,
+        model: AbstractModel,
+        state: Ensemble,
+        u: Input,
+        dt: ScalarLike,
+        *,
+        key: Key | None,
+    ) -> Ensemble:
+        """Move every member by a draw of the transition."""
+        key = needed(key, "LocalBridgeFilter")
+        return Ensemble(move_members(model, state.members, u, dt, key=key))
+
+    def update(
+        self,
+        model: AbstractModel,
+        state: Ensemble,
+        y: Float[Array, " obs"],
+        mask: Bool[Array, " obs"],
+        u: Input,
+        *,
+        key: Key | None,
+    ) -> tuple[Ensemble, LocalBridgeInfo]:
+        """Return the ensemble given the observed entries of `y`."""
+        observe = lambda x: model.observation.predict(x, u)
+        y = jnp.where(mask, y, 0.0)
+        factor = model.observation.noise_factor()
+        noise = jnp.sum(factor * factor, axis=1)
+        members, present = replace_lost(state.members)
+        centre = jnp.mean(members, axis=0)
+        basis = jnp.asarray(zero_sum_basis(self.members), y.dtype)
+        size = jnp.sqrt(jnp.asarray(self.members - 1.0, y.dtype))
+        scale = jnp.asarray(self.inflation, y.dtype)
+        L = scale * (members - centre[None, :]).T @ basis / size
+        z = size * basis
+        shared = isinstance(model.observation, AbstractLinearObservation)
+
+        def local(h: Scalar) -> _Local:
+            """Condition all components at all places."""
+            shrink = jnp.sqrt(
+                jnp.maximum(1.0 - h * h, 0.0) * self.members / (self.members - 1.0)
+            )
+            places = centre[None, :] + shrink * (z @ L.T)
+            tangent = lambda x: jax.vmap(lambda v: jax.jvp(observe, (x,), (v,))[1])(L.T)
+            if shared:
+                predicted = jax.vmap(observe)(places)
+                slopes = tangent(centre).T
+            else:
+                predicted, slopes = jax.vmap(lambda x: (observe(x), tangent(x).T))(
+                    places
+                )
+            good = jnp.all(jnp.isfinite(predicted) | ~mask[None, :], 1) & present
+            predicted = jnp.where(jnp.isfinite(predicted), predicted, 0.0)
+            slopes = jnp.where(jnp.isfinite(slopes), slopes, 0.0)
+            near = jax.vmap(
+                lambda index, taper, row: _condition_place(
+                    index, taper, row, y, mask, noise, predicted, slopes, h, shrink, z
+                )
+            )(self.neighbours.index, self.neighbours.taper, L)
+            weights = jnp.where(good[None, :], near.log_weights, DEAD)
+            return eqx.tree_at(lambda n: n.log_weights, near, weights)
+
+        worth = lambda n: jnp.mean(
+            1.0 / jnp.sum(jax.nn.softmax(n.log_weights, axis=1) ** 2, axis=1)
+        )
+        h = self._climb(lambda h: worth(local(h)))
+        near = local(h)
+        analysis = jax.vmap(lambda near, row: self._cross(near, row, z, h))(near, L)
+        usable = jnp.any(mask) & jnp.any(jnp.isfinite(near.log_weights))
+        after = centre[None, :] + analysis.T
+        after = jnp.where(usable & jnp.all(jnp.isfinite(after)), after, state.members)
+        predictions = jax.vmap(observe)(members)
+        predictions = jnp.where(jnp.isfinite(predictions), predictions, 0.0)
+        mean = jnp.mean(predictions, axis=0)
+        apart = predictions - mean[None, :]
+        signal = apart.T @ apart / (self.members - 1)
+        variance = jnp.sum(apart**2, axis=0) / (self.members - 1) + noise
+        info = LocalBridgeInfo(
+            jnp.where(mask, y - mean, 0.0),
+            signal + factor @ factor.T,
+            mask,
+            variance,
+            worth(near),
+            h,
+        )
+        return Ensemble(after), info
+
+    def belief(self, state: Ensemble) -> AbstractBelief:
+        """Return the ensemble itself: it is a belief."""
+        return state
+
+    def log_likelihood(self, info: AbstractInfo) -> Scalar:
+        """Return the sum over observations of their own log densities.
+
+        A composite likelihood: a few members do not know the joint one of a field.
+        """
+        assert isinstance(info, LocalBridgeInfo)
+        safe = jnp.where(info.mask & (info.variance > 0.0), info.variance, 1.0)
+        each = info.innovation**2 / safe + jnp.log(2.0 * jnp.pi * safe)
+        return -0.5 * jnp.sum(jnp.where(info.mask, each, 0.0))
+
+    def _climb(self, worth: Callable[[Array], Scalar]) -> Scalar:
+        """Return the first bandwidth whose weights are worth enough, else the last."""
+        theta = between(self.members, 0.5, 0.3) if self.theta is None else self.theta
+        heard = jnp.mean(jnp.sum(self.neighbours.taper, axis=1))
+        heard = jnp.minimum(heard, self.members - 1.0)
+        ladder = bandwidth_rungs(self.members, heard, self.bandwidth)
+        floor = jnp.asarray(theta, ladder.dtype) * self.members
+
+        def rung(
+            best: tuple[Array, Array], h: Array
+        ) -> tuple[tuple[Array, Array], None]:
+            chosen, done = best
+            return (jnp.where(done, chosen, h), done | (worth(h) >= floor)), None
+
+        (h, _), _ = jax.lax.scan(rung, (ladder[0], jnp.asarray(False)), ladder)
+        return jax.lax.stop_gradient(h)
+
+    def _cross(
+        self,
+        near: _Local,
+        row: Float[Array, " latent"],
+        z: Float[Array, "ens latent"],
+        h: Scalar,
+    ) -> Float[Array, " ens"]:
+        """Return every member's value at one place, less the forecast mean."""
+        weights = jax.nn.softmax(near.log_weights)
+        equal = jnp.full(self.members, -jnp.log(1.0 * self.members), row.dtype)
+        coupling = absorbed_sinkhorn(
+            -scaled_cost(*near.points) / self.epsilon,
+            equal,
+            jax.nn.log_softmax(near.log_weights),
+            self.sweeps,
+        )
+        A = jnp.eye(len(row), dtype=row.dtype) - near.spent
+        value = coupling.conditional @ near.means + h * (z @ (root(A) @ row))
+        mean = weights @ near.means
+        wanted = weights @ (near.means - mean) ** 2 + h * h * (row @ (A @ row))
+        apart = value - jnp.mean(value)
+        present = jnp.sum(apart**2) / (self.members - 1)
+        spread = present > 0.0
+        square = jnp.maximum(wanted, 0.0) / jnp.where(spread, present, 1.0)
+        spread = spread & (square > 0.0)
+        factor = jnp.where(spread, jnp.sqrt(jnp.where(spread, square, 1.0)), 0.0)
+        return mean + factor * apart
+
+
+def _condition_place(
+    index: Array,
+    taper: Array,
+    row: Array,
+    y: Array,
+    mask: Array,
+    noise: Array,
+    predicted: Array,
+    slopes: Array,
+    h: Scalar,
+    shrink: Scalar,
+    z: Array,
+) -> _Local:
+    """Condition every component on the observations near one place."""
+    heard = mask[index] & (taper > 0.0)
+    R = jnp.diag(jnp.where(heard, noise[index] / jnp.where(heard, taper, 1.0), 1.0))
+    count = len(index)
+    extra = jnp.zeros((count, count), y.dtype)
+    shared = slopes.ndim == 2
+
+    def one(c: Array, J: Array, place: Array) -> tuple[Array, Array, Array]:
+        line = Line(c, h * J, extra, jnp.asarray(True))
+        found = condition_line(line, y[index], heard, R)
+        return found.log_weight, place + h * found.mean, found.H
+
+    J = slopes[index] if shared else slopes[:, index]
+    many = None if shared else 0
+    logs, means, H = jax.vmap(one, in_axes=(0, many, 0), out_axes=(0, 0, many))(
+        predicted[:, index], J, shrink * z
+    )
+    weights = jax.nn.softmax(logs)
+    spent = H.T @ H if shared else jnp.einsum("j,jpa,jpb->ab", weights, H, H)
+    mean = J if shared else jnp.mean(J, axis=0)
+    # distances count what is observed here and the place itself, each by its spread
+    reach = jnp.concatenate(
+        [jnp.where(heard, jnp.sqrt(taper), 0.0), jnp.ones(1, y.dtype)]
+    )
+    look = reach[:, None] * jnp.concatenate([mean, row[None]])
+    size = jnp.sqrt(jnp.sum(look**2, axis=1))
+    look = look * (reach / jnp.where(size > 0.0, size, 1.0))[:, None]
+    return _Local(logs, means @ row, spent, (z @ look.T, means @ look.T))
