@@ -33,6 +33,7 @@ from slipstate.assimilate.bridge.components import (
     between,
     condition_components,
     effective_size,
+    first_enough,
 )
 from slipstate.assimilate.bridge.guard import (
     innovation_guard,
@@ -297,15 +298,7 @@ class BridgeFilter(AbstractSmoother):
         theta = between(self.members, 0.5, 0.3) if self.theta is None else self.theta
         floor = jnp.asarray(theta, ladder.dtype) * self.members
 
-        def rung(
-            best: tuple[Array, Array], h: Array
-        ) -> tuple[tuple[Array, Array], None]:
-            chosen, done = best
-            enough = effective_size(log_weights(h)) >= floor
-            return (jnp.where(done, chosen, h), done | enough), None
-
-        (h, _), _ = jax.lax.scan(rung, (ladder[0], jnp.asarray(False)), ladder)
-        return jax.lax.stop_gradient(h)
+        return first_enough(ladder, lambda h: effective_size(log_weights(h)) >= floor)
 
     def _couple(self, space: Latent, found: Components, stretch: Scalar) -> Coupling:
         """Couple members, equally weighted, with the weighted components."""
