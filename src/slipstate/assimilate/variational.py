@@ -127,7 +127,8 @@ class FourDVar(AbstractFilter):
         size, got = model.initial.mean().shape[0], self.background.shape[0]
         if size != got:
             raise InputError(
-                f"`background` must be ({size}, {size}) as the state; got ({got}, {got})."
+                f"`background` must be ({size}, {size}) as the state; got "
+                f"({got}, {got})."
             )
 
     def init(self, model: AbstractModel, *, key: Key | None = None) -> VariationalState:
@@ -251,7 +252,7 @@ def _advance(
     dt: Scalar,
     error: Float[Array, " noise"] | None,
 ) -> Float[Array, " state"]:
-    """Return the state after `dt`, with standardised noise where given; dt 0 is rest."""
+    """Return the state after `dt`, with standardised noise; `dt` 0 is rest."""
     transition = require_transition(model, "FourDVar")
     made = dt > 0.0
     length = jnp.where(made, dt, 1.0)

@@ -9,6 +9,9 @@ from slipstate.earth.friction import (
     RateStateFriction,
     SlipLaw,
 )
+from slipstate.earth.front import (
+    KuramotoSivashinsky,
+)
 from slipstate.earth.motion import SliderRun
 from slipstate.earth.observe import FaultObservation
 from slipstate.earth.slider import SpringSlider
@@ -29,6 +32,7 @@ __all__ = [
     "DoubleWell",
     "FaultObservation",
     "FaultTwin",
+    "KuramotoSivashinsky",
     "LimitCycle",
     "Lorenz63",
     "Lorenz96",

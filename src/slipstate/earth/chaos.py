@@ -68,8 +68,8 @@ class Lorenz63(AbstractTransition):
         self.sigma = jnp.asarray(sigma, float)
         self.rho = jnp.asarray(rho, float)
         self.beta = jnp.asarray(beta, float)
-        self.diffusion = _diffusion(diffusion)
-        self.substeps = _substeps(substeps)
+        self.diffusion = checked_diffusion(diffusion)
+        self.substeps = checked_substeps(substeps)
 
     def rate(self, x: Float[Array, " state"]) -> Float[Array, " state"]:
         """Return dx/dt."""
@@ -91,7 +91,7 @@ class Lorenz63(AbstractTransition):
         self, x: Float[Array, " state"], u: Input, dt: ScalarLike
     ) -> Float[Array, "state noise"]:
         """Return the diffusion over `dt`; no columns where there is none."""
-        return _noise(self.diffusion, 3, dt)
+        return added_noise(self.diffusion, 3, dt)
 
 
 class Lorenz96(AbstractTransition):
@@ -133,8 +133,8 @@ class Lorenz96(AbstractTransition):
             raise InputError(f"`size` must be at least 4; got {size}. Pass 40.")
         self.forcing = jnp.asarray(forcing, float)
         self.size = size
-        self.diffusion = _diffusion(diffusion)
-        self.substeps = _substeps(substeps)
+        self.diffusion = checked_diffusion(diffusion)
+        self.substeps = checked_substeps(substeps)
 
     def rate(self, x: Float[Array, " state"]) -> Float[Array, " state"]:
         """Return dx/dt."""
@@ -151,7 +151,7 @@ class Lorenz96(AbstractTransition):
         self, x: Float[Array, " state"], u: Input, dt: ScalarLike
     ) -> Float[Array, "state noise"]:
         """Return the diffusion over `dt`; no columns where there is none."""
-        return _noise(self.diffusion, self.size, dt)
+        return added_noise(self.diffusion, self.size, dt)
 
 
 class DoubleWell(AbstractTransition):
@@ -178,7 +178,7 @@ class DoubleWell(AbstractTransition):
         Raises:
             InputError: It is negative.
         """
-        found = _diffusion(diffusion)
+        found = checked_diffusion(diffusion)
         assert found is not None
         self.diffusion = found
 
@@ -194,7 +194,7 @@ class DoubleWell(AbstractTransition):
         self, x: Float[Array, " state"], u: Input, dt: ScalarLike
     ) -> Float[Array, "state noise"]:
         """Return s sqrt(dt)."""
-        return _noise(self.diffusion, 1, dt)
+        return added_noise(self.diffusion, 1, dt)
 
 
 def runge_kutta(
@@ -223,15 +223,17 @@ def runge_kutta(
     return jax.lax.scan(advance, x, None, length=substeps)[0]
 
 
-def _noise(
+def added_noise(
     diffusion: Scalar | None, size: int, dt: ScalarLike
 ) -> Float[Array, "state noise"]:
+    """Return diffusion sqrt(dt) times the identity; no columns where there is none."""
     if diffusion is None:
         return jnp.zeros((size, 0))
     return diffusion * jnp.sqrt(jnp.asarray(dt, diffusion.dtype)) * jnp.eye(size)
 
 
-def _diffusion(diffusion: ScalarLike | None) -> Scalar | None:
+def checked_diffusion(diffusion: ScalarLike | None) -> Scalar | None:
+    """Return a diffusion, or raise `InputError` where it is negative."""
     if diffusion is None:
         return None
     if is_concrete(diffusion) and not float(diffusion) >= 0.0:
@@ -242,7 +244,8 @@ def _diffusion(diffusion: ScalarLike | None) -> Scalar | None:
     return jnp.asarray(diffusion, float)
 
 
-def _substeps(substeps: int) -> int:
+def checked_substeps(substeps: int) -> int:
+    """Return a number of steps, or raise `InputError` where it is below 1."""
     if substeps < 1:
         raise InputError(f"`substeps` must be 1 or more; got {substeps}. Pass 1.")
     return substeps
