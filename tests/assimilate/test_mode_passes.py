@@ -18,6 +18,7 @@ from slipstate.assimilate import (
     init,
     mode_posterior,
     most_probable_path,
+    posterior_stretches,
     sample_states,
     smooth_series,
     step,
@@ -174,6 +175,25 @@ def test_blocks_side_by_side_are_row_by_row(key):
     )
 
 
+@pytest.mark.parametrize("driven", [False, True])
+def test_stretch_by_stretch_is_the_whole_series(driven, key):
+    model, u = random_model(), None
+    if driven:
+        rng = np.random.default_rng(8)
+        chain = DrivenChain(rng.normal(size=(4, 4)), rng.normal(size=(4, 4, 1)))
+        model = HiddenMarkov(model.initial.probs(), chain, model.emission)
+        u = rng.normal(size=(40, 1))
+    _, y = random_model().draw_path(40, key=key)
+    whole = Observations(holes(y), u=u)
+    stretches = [whole[start : start + 8] for start in range(0, 40, 8)]
+    found = list(posterior_stretches(model, stretches))[::-1]
+    expected = mode_posterior(model, whole)
+    probs = np.concatenate([part.probs for part in found])
+    np.testing.assert_allclose(probs, expected.probs, atol=1e-12)
+    total = sum(float(part.log_likelihood) for part in found)
+    np.testing.assert_allclose(total, expected.log_likelihood, rtol=1e-13)
+
+
 def test_a_path_that_only_logarithms_see_is_not_lost():
     """Mode 1 can never be reached again, and row 2 is possible in it only."""
     emission = GaussianEmission([[0.0], [60.0]], [[[1.0]], [[1.0]]])
@@ -243,14 +263,13 @@ def test_the_best_path_is_the_best_of_all():
     assert tuple(got.modes.tolist()) == best
     np.testing.assert_allclose(got.log_prob, scores[best], rtol=1e-12)
     posterior = mode_posterior(model, Observations(y))
-    np.testing.assert_allclose(
-        posterior.log_likelihood, logsumexp(list(scores.values())), rtol=1e-12
-    )
+    total = float(np.logaddexp.reduce(list(scores.values())))
+    np.testing.assert_allclose(posterior.log_likelihood, total, rtol=1e-12)
     draws = np.asarray(
         sample_states(model, Observations(y), count=4000, key=jax.random.key(2))
     )
     for path, often in zip(*np.unique(draws, axis=0, return_counts=True)):
-        prob = np.exp(scores[tuple(path.tolist())] - posterior.log_likelihood)
+        prob = np.exp(scores[tuple(path.tolist())] - total)
         assert prob > 0  # an impossible path is never drawn
         assert abs(often - 4000 * prob) < 5 * np.sqrt(4000 * prob) + 1
 
@@ -262,8 +281,8 @@ def test_an_input_drives_the_chain(key):
     emission = PoissonEmission([2.0, 9.0])
     model = HiddenMarkov([0.5, 0.5], DrivenChain(B, W), emission)
     _, y = model.draw_path(30, u=u, key=key)
-    logits = B + W[None, :, :, 0] * u[1:, :, None]
-    matrices = logits - logsumexp(logits, axis=2, keepdims=True)
+    odds = np.exp(B + W[None, :, :, 0] * u[1:, :, None])
+    matrices = np.log(odds / odds.sum(axis=2, keepdims=True))
     emitted = poisson.logpmf(np.asarray(y), [[2.0, 9.0]])
     expected = twin(np.log([0.5, 0.5]), matrices, emitted)
     check_against_twin(model, Observations(y, u=u), expected)
