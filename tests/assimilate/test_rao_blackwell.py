@@ -76,7 +76,7 @@ def test_enough_particles_enumerate_every_past(key):
     log, mean, probs = every_past(series())
     np.testing.assert_allclose(got.log_likelihood, log, rtol=1e-12)
     np.testing.assert_allclose(got.means[-1], mean, rtol=0, atol=1e-12)
-    found = method.mode_probs(got.filtered)
+    found = modes_of(method, got)
     np.testing.assert_allclose(found[-1], probs, rtol=0, atol=1e-12)
     assert found.shape == (ROWS, 2)
 
@@ -117,6 +117,10 @@ def test_fewer_branches_than_places_all_stay():
     weights = np.exp(np.asarray(logs))
     assert sorted(weights[weights > 0]) == pytest.approx([0.25, 0.75], rel=1e-14)
     assert {int(k) for k in np.asarray(kept)[weights > 0]} == {0, 1}
+
+
+def modes_of(method, result):
+    return np.asarray(method.mode_probs(result.filtered))
 
 
 def guarded():
@@ -164,11 +168,8 @@ def test_a_switch_that_asks_the_state_is_followed(key):
         guarded(), Observations(y), RaoBlackwellised(200, rule), key=key
     )
     averaged, asked = run(GaussHermite(9)), run(None)
-    method = RaoBlackwellised(200)
-    error = [
-        np.abs(np.asarray(method.mode_probs(r.filtered))[:, 1] - probs).max()
-        for r in (averaged, asked)
-    ]
+    found = [modes_of(RaoBlackwellised(200), result) for result in (averaged, asked)]
+    error = [np.abs(each[:, 1] - probs).max() for each in found]
     assert error[0] < 0.04
     assert error[0] < error[1]  # averaging over the Gaussian is worth its points
     assert abs(averaged.log_likelihood - total) < 0.1

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-import scipy.stats
 
 from slipstate.assimilate import Kalman, Observations, filter_series, smooth_series
 from slipstate.ground.errors import InputError
@@ -35,6 +34,12 @@ def series(rows=40, seed=0):
     return t, y
 
 
+def log_density(apart, cov):
+    """Return the log density of a normal distribution about zero."""
+    square = apart @ np.linalg.solve(cov, apart)
+    return -0.5 * (square + np.linalg.slogdet(2.0 * np.pi * cov)[1])
+
+
 def lags(kernel, one, other):
     return jax.vmap(jax.vmap(kernel.covariance))(one[:, None] - other[None, :])
 
@@ -51,7 +56,7 @@ def test_the_filter_is_dense_regression(name):
     got = smooth_series(model, Observations(y, t=t), Kalman())
     K = np.asarray(lags(kernel, t, t))
     C = K[np.ix_(seen, seen)] + NOISE * np.eye(seen.sum())
-    dense = scipy.stats.multivariate_normal.logpdf(y[seen, 0], np.zeros(len(C)), C)
+    dense = log_density(y[seen, 0], C)
     gain = np.linalg.solve(C, K[seen]).T
     h = kernel.readout()
     var = jnp.einsum("i,tij,j->t", h, got.covs, h)
@@ -101,7 +106,7 @@ def test_many_points_close_together_keep_their_likelihood():
     kernel = Matern(2.5, 1.0, 1.0)
     got = filter_series(gaussian_process(kernel, 0.5), Observations(y, t=t))
     C = np.asarray(lags(kernel, t, t)) + 0.5 * np.eye(25)
-    dense = scipy.stats.multivariate_normal.logpdf(y[:, 0], np.zeros(25), C)
+    dense = log_density(y[:, 0], C)
     np.testing.assert_allclose(got.log_likelihood, dense, rtol=0, atol=1e-9)
 
 

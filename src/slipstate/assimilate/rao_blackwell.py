@@ -79,7 +79,9 @@ class RaoBlackwellised(AbstractFilter):
         """Return one particle with the initial belief; the others weigh nothing."""
         start = _EACH_MODE.init(model)
         closed = jnp.full(self.particles, NEVER).at[0].set(0.0)
-        log_probs = closed.astype(start.log_probs.dtype)[:, None] + start.log_probs
+        log_probs = (
+            closed.astype(start.log_probs.dtype)[:, None] + start.log_probs[None]
+        )
         repeat = lambda x: jnp.tile(x, (self.particles,) + (1,) * (x.ndim - 1))
         return SwitchingState(
             jnp.ravel(log_probs), repeat(start.locations), repeat(start.covariances)
