@@ -200,7 +200,7 @@ class ConstantGainKalman(AbstractExactSeries):
 
                 def shared() -> BackwardStep:
                     offset = given[0].location - given[1].location @ back.gain.T
-                    return BackwardStep(settled.gain, offset, settled.cov)
+                    return eqx.tree_at(lambda step: step.offset, settled, offset)
 
                 steps = jax.lax.cond(gain, shared, lambda: _prepare(model, given))
                 return _rows_back(state, steps, alive)

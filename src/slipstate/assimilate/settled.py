@@ -141,7 +141,7 @@ def rounding(dtype: jnp.dtype, tolerance: float) -> float:
 
 
 def step_of(
-    gaps: Float[Array, " time"], t: Float[Array, " time"]
+    gaps: Float[Array, " step"], t: Float[Array, " time"]
 ) -> tuple[Scalar, Array]:
     """Return the commonest step of a series, and which steps equal it.
 

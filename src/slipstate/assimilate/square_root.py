@@ -151,7 +151,7 @@ def _by_triangle(
     deviation = jnp.where(mask, jnp.diagonal(root), 1.0)
     # a scalar without variance that is not where it must be has no likelihood
     left = jnp.where(deviation == 0, innovation - root @ white, 0.0)
-    lost = jnp.where(left == 0, 0.0, jnp.inf)
+    lost = jnp.where(left == 0, jnp.zeros_like(left), jnp.inf)
     distance = jnp.sum(white * white) + jnp.sum(lost)
     terms = 2.0 * jnp.log(deviation) + jnp.log(2.0 * jnp.pi)
     mean = state.location + post[p:, :p] @ white
