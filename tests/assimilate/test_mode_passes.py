@@ -333,7 +333,10 @@ def test_a_memory_of_the_last_rows(key):
     matrices = np.broadcast_to(np.log(matrix), (29, 2, 2))
     expected = twin(np.log([0.5, 0.5]), matrices, emitted)
     check_against_twin(model, Observations(y), expected)
-    running = filter_series(model, Observations(y[:13]), METHOD).final
+    first = filter_series(model, Observations(y[:13]), METHOD)
+    passed = np.isinf(np.asarray(first.innovation_covs)).all(axis=(1, 2))
+    assert np.flatnonzero(passed).tolist() == [0, 1, 11, 12]
+    running = first.final
     for k in range(13, 30):
         running, info = step(model, running, y[k], t=float(k), method=METHOD)
         np.testing.assert_allclose(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,21 +35,15 @@ TABLE = Path(__file__).parents[1] / "reference" / "earthquake_counts.json"
 REFERENCE = json.loads(TABLE.read_text(encoding="utf-8"))
 QUAKES = Observations(np.array(REFERENCE["counts"], float)[:, None])
 CHAIN = np.array([[0.8, 0.2], [0.3, 0.7]])
+STEP = eqx.filter_jit(em_step)
 
 
 def climbs(model, series, prior=None, steps=6):
     """Return the log posterior before each step of EM; steps must never lower it."""
     batch = make_batch(model, series)
-    step = jax.jit(
-        lambda leaves: em_step(
-            jax.tree.unflatten(shape, leaves), batch, prior or ModePrior(), False
-        )
-    )
-    leaves, shape = jax.tree.flatten(model)
     heights = []
     for _ in range(steps):
-        model, climb = step(leaves)
-        leaves = jax.tree.leaves(model)
+        model, climb = STEP(model, batch, prior or ModePrior(), False)
         heights.append(float(climb.log_posterior))
     return np.array(heights), model
 
@@ -59,7 +54,25 @@ def holes(y, share=0.25, seed=0):
     return y
 
 
-@pytest.mark.parametrize("modes", ["2", "3"])
+def by_products(model, matrix, observations):
+    """Return the log-likelihood by products of matrices, for any matrix."""
+    rate = model.emission.rates[:, 0]
+    y, mask = observations.y[:, 0], observations.mask[:, 0]
+    logs = y[:, None] * jnp.log(rate)[None] - rate[None]
+    logs = logs - jax.scipy.special.gammaln(y + 1.0)[:, None]
+    emitted = jnp.exp(jnp.where(mask[:, None], logs, 0.0))
+    x = model.initial.probs() * emitted[0]
+    for row in emitted[1:]:
+        x = (x @ matrix) * row
+    return jnp.log(jnp.sum(x))
+
+
+SLOPE = eqx.filter_jit(
+    lambda model, matrix, one: jax.grad(lambda P: by_products(model, P, one))(matrix)
+)
+
+
+@pytest.mark.parametrize("modes", [pytest.param("2", marks=pytest.mark.slow), "3"])
 def test_earthquakes_reach_the_published_maximum(modes):
     key, count = jax.random.key(1), int(modes)
     start = start_model(PoissonEmission(np.ones(count)), QUAKES, key=key)
@@ -99,7 +112,7 @@ def test_one_step_is_the_weighted_counts_of_a_loop(key):
         passages += np.asarray(slope) * CHAIN
     batch = make_batch(model, series)
     for careful in (False, True):
-        better, climb = em_step(model, batch, ModePrior(), careful)
+        better, climb = STEP(model, batch, ModePrior(), careful)
         np.testing.assert_allclose(climb.log_likelihood, height, rtol=1e-12)
         np.testing.assert_allclose(better.initial.probs(), start / 2, rtol=1e-11)
         np.testing.assert_allclose(
@@ -108,20 +121,7 @@ def test_one_step_is_the_weighted_counts_of_a_loop(key):
         np.testing.assert_allclose(better.emission.rates[:, 0], counts / rows)
 
 
-def mode_posterior_height(model, matrix, observations):
-    """Return the log-likelihood by products of matrices, for any matrix."""
-    rate = model.emission.rates[:, 0]
-    y, mask = observations.y[:, 0], observations.mask[:, 0]
-    logs = y[:, None] * jnp.log(rate)[None] - rate[None]
-    logs = logs - jax.scipy.special.gammaln(y + 1.0)[:, None]
-    emitted = jnp.exp(jnp.where(mask[:, None], logs, 0.0))
-    x = model.initial.probs() * emitted[0]
-    for row in emitted[1:]:
-        x = (x @ matrix) * row
-    return jnp.log(jnp.sum(x))
-
-
-@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("full", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_no_step_lowers_the_likelihood_with_entries_missing(full, key):
     rng = np.random.default_rng(2)
     means = np.array([[0.0, 0.0], [2.0, -1.0]])
@@ -199,6 +199,7 @@ def test_a_prior_is_counts_seen_before(key):
         ModePrior(sticky=-1.0)
 
 
+@pytest.mark.slow
 def test_a_mode_that_collapses_is_reported_and_a_prior_keeps_it_apart():
     """One value far from all others: alone in a mode it has no spread at all."""
     y = np.concatenate([np.random.default_rng(0).normal(size=30), [50.0]])[:, None]
@@ -223,8 +224,8 @@ def test_logarithms_take_over_where_numbers_are_too_small():
     model = HiddenMarkov([0.5, 0.5], [[1.0, 0.0], [0.3, 0.7]], emission)
     y = Observations(np.array([[0.0], [0.0], [140.0], [60.0], [61.0], [0.0]]))
     batch = make_batch(model, [y])
-    _, plain = em_step(model, batch, ModePrior(), False)
-    _, careful = em_step(model, batch, ModePrior(), True)
+    _, plain = STEP(model, batch, ModePrior(), False)
+    _, careful = STEP(model, batch, ModePrior(), True)
     assert plain.risky
     got = baum_welch(model, y, prior=ModePrior(rows=0.1), max_steps=1)
     first = got.info["trace"][0]

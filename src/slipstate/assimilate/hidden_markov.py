@@ -56,7 +56,8 @@ class ModeInfo(AbstractInfo):
     Attributes:
         innovation: Observation minus its prediction, the mean over the modes; 0 where
             nothing was observed or the emission passes over the row.
-        innovation_cov: Covariance of the prediction, a mixture over the modes.
+        innovation_cov: Covariance of the prediction, a mixture over the modes; infinite
+            where the emission passes over the row.
         log_predicted: Log probability of each mode before the observation.
         log_emitted: log p(y | mode) of each mode.
     """
@@ -270,6 +271,8 @@ def _diagnose(
 ) -> ModeInfo:
     """Return the diagnostics of many rows."""
     mean, cov = model.observation.predict(jnp.exp(log_predicted), past)
-    known = rows.mask & jnp.all(past.seen, axis=1, keepdims=True)
-    innovation = jnp.where(known, rows.y - mean, 0.0)
+    known = jnp.all(past.seen, axis=1, keepdims=True)
+    innovation = jnp.where(rows.mask & known, rows.y - mean, 0.0)
+    # nothing is said of a row whose earlier rows are missing
+    cov = jnp.where(known[:, :, None], cov, jnp.inf)
     return ModeInfo(innovation, cov, log_predicted, log_emitted)

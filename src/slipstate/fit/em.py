@@ -23,7 +23,7 @@ from slipstate.fit.em_batch import Batch, Climb, ModePrior, em_step, make_batch
 from slipstate.fit.em_starts import as_series, other_starts
 from slipstate.ground.errors import InputError
 from slipstate.ground.solution import Outcome, Solution
-from slipstate.ground.types import Key
+from slipstate.ground.types import Count, Key
 from slipstate.systems.hidden_markov import HiddenMarkov
 
 _ROUND = 25  # steps between looks at progress
@@ -125,20 +125,20 @@ def _search(
     careful, done = False, 0
     while True:
         steps = min(_ROUND, max_steps - done)
-        moved, climb = _climb(models, batch, prior, careful, steps)
+        moved, climb = _climb(models, batch, prior, careful, jnp.asarray(steps))
         if not careful and bool(np.any(climb.risky)):
             careful = True  # the same round again, by logarithms
             continue
         models, done = moved, done + steps
-        heights += list(np.asarray(climb.log_posterior))
+        heights += list(np.asarray(climb.log_posterior)[:steps])
         if progress is not None:
             progress(done, max_steps)
         gains = heights[-1] - heights[-2] if len(heights) > 1 else np.inf
         # a search that is no number any more will not come back
         if done >= max_steps or np.all((gains < tolerance) | ~np.isfinite(gains)):
             break
-    _, last = _climb(models, batch, prior, careful, 1)
-    heights += list(np.asarray(last.log_posterior))
+    _, last = _climb(models, batch, prior, careful, jnp.asarray(1))
+    heights.append(np.asarray(last.log_posterior[0]))
     trace = np.stack(heights)
     converged = trace[-1] - trace[-2] < tolerance
     return models, trace, np.asarray(last.log_likelihood[0]), converged
@@ -146,17 +146,26 @@ def _search(
 
 @eqx.filter_jit
 def _climb(
-    models: HiddenMarkov, batch: Batch, prior: ModePrior, careful: bool, steps: int
+    models: HiddenMarkov, batch: Batch, prior: ModePrior, careful: bool, steps: Count
 ) -> tuple[HiddenMarkov, Climb]:
-    """Take some steps from all starts side by side."""
+    """Take at most `_ROUND` steps from all starts side by side.
+
+    The number of steps is data, so that one compiled program serves every round.
+    """
     arrays, rest = eqx.partition(models, eqx.is_array)
 
-    def one(arrays: Any, _: None) -> tuple[Any, Climb]:
+    def one(arrays: Any) -> tuple[Any, Climb]:
         better, climb = em_step(eqx.combine(arrays, rest), batch, prior, careful)
         return eqx.filter(better, eqx.is_array), climb
 
-    def body(arrays: Any, _: None) -> tuple[Any, Climb]:
-        return jax.vmap(one, in_axes=(0, None))(arrays, None)
+    def body(number: Count, carry: tuple[Any, Climb]) -> tuple[Any, Climb]:
+        arrays, table = carry
+        arrays, climb = jax.vmap(one)(arrays)
+        table = jax.tree.map(lambda rows, new: rows.at[number].set(new), table, climb)
+        return arrays, table
 
-    arrays, climb = jax.lax.scan(body, arrays, None, length=steps)
+    starts = models.initial.log_probs.shape[0]
+    empty = jnp.zeros((_ROUND, starts), models.initial.log_probs.dtype)
+    table = Climb(empty, empty, jnp.zeros((_ROUND, starts), bool))
+    arrays, climb = jax.lax.fori_loop(0, steps, body, (arrays, table))
     return eqx.combine(arrays, rest), climb
