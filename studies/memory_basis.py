@@ -14,10 +14,6 @@ prepare_process()
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from slipstate.memory import (
@@ -30,6 +26,7 @@ from slipstate.memory import (
     PiecewiseConstant,
     ScaleClock,
 )
+from slipstate.report import style
 
 
 def main(out: Path) -> None:
@@ -51,6 +48,8 @@ def main(out: Path) -> None:
     }
     u = np.stack(list(signals.values()), 1)
     table = {}
+    print("relative error of", ", ".join(signals), "and the certificate of the first,")
+    print("which also counts the steps of the cell hold")
     for name, basis in bases.items():
         memory = LagMemory(basis, ScaleClock())
         state = memory.scan(u, edges).last
@@ -66,17 +65,20 @@ def main(out: Path) -> None:
     short = np.linalg.norm(short) / np.linalg.norm(u[:, 1])
     print(f"Legendre(16) on 7 periods: {short:.2f}")
 
-    figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
-    places = np.arange(len(bases))
-    for k, name in enumerate(signals):
-        axis.bar(
-            places + 0.25 * k, [row[k] for row in table.values()], 0.25, label=name
-        )
-    axis.set_xticks(places + 0.25, list(bases))
-    axis.set(yscale="log", ylabel="relative error, 32 functions")
-    axis.legend(frameon=False)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_basis.png", dpi=120)
+    with style.house_style():
+        figure = style.new_figure(3.2)
+        ((axis,),) = style.place_panels(figure, (1,), (1,), box=(0.7, 0.15, 0.35, 0.35))
+        places, colours = np.arange(len(bases)), (style.BLUE, style.RED, style.GREEN)
+        for k, (name, colour) in enumerate(zip(signals, colours)):
+            heights = [row[k] for row in table.values()]
+            axis.bar(places + 0.25 * k, heights, 0.23, color=colour, label=name)
+        axis.set_xticks(places + 0.25, list(bases))
+        axis.grid(visible=False, axis="x")
+        axis.set(yscale="log", ylabel="relative error", title="32 functions each")
+        axis.legend(loc="upper left", ncols=3)
+        axis.set_ylim(1e-5, 6.0)
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_basis.png", dpi=200, facecolor="white")
 
     legendre = table["Legendre"]
     assert legendre[0] < 2e-3, legendre

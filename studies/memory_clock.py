@@ -21,11 +21,11 @@ mpl.use("Agg")
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
 from slipstate.memory import LagMemory, Legendre, MonotoneClock, RateWarp
+from slipstate.report import style
 
 N, L = 20, 800
 
@@ -63,15 +63,20 @@ def main(out: Path) -> None:
     print(f"root mean square error: uniform clock {before:.4f}, learned {after:.4f}")
     print(f"rate in the slow part {rates[0]:.3f}, in the fast part {rates[1]:.3f}")
 
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 5), layout="constrained")
-    top.plot(x, u, color="0.7", lw=3, label="signal")
-    top.plot(x, uniform, lw=0.8, label="uniform clock")
-    top.plot(x, rebuild(warp), lw=0.8, label="learned clock")
-    top.legend(frameon=False)
-    bottom.plot(x, warp.rate(x))
-    bottom.set(ylabel="rate of the clock", xlabel="t")
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_clock.png", dpi=120)
+    with style.house_style():
+        figure = style.new_figure(4.2)
+        box = (0.7, 0.15, 0.45, 0.2)
+        (top,), (bottom,) = style.place_panels(figure, (2, 1), (1,), box=box, share="x")
+        top.plot(x, u, color=style.RULE, lw=4, label="signal")
+        top.plot(x, uniform, color=style.BLUE, label=f"{N} modes, uniform clock")
+        top.plot(x, rebuild(warp), color=style.RED, label=f"{N} modes, learned clock")
+        top.set_ylabel("signal")
+        top.legend(loc="lower left")
+        bottom.axhline(1.0, color=style.BLUE)
+        bottom.plot(x, warp.rate(x), color=style.RED)
+        bottom.set(ylabel="rate of the clock", xlabel="t", xlim=(0, 1), ylim=(0, None))
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_clock.png", dpi=200, facecolor="white")
 
     assert before > 0.1, before
     assert after < 0.1 * before, after

@@ -17,14 +17,11 @@ prepare_process()
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.linalg import expm
 
 from slipstate.memory import LagMemory, Legendre, ScaleClock, hippo
+from slipstate.report import style
 
 
 def main(out: Path) -> None:
@@ -52,15 +49,22 @@ def main(out: Path) -> None:
     )
     print(f" {apart:.1e}")
 
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
-    for axis, k in zip(axes, (0, 1, 10)):
-        step = np.asarray(LagMemory(Legendre(16), ScaleClock()).transition(k, k + 1).A)
-        axis.imshow(step, cmap="RdBu", vmin=-1, vmax=1)
-        axis.set(
-            title=f"A from t = {k} to {k + 1}", xlabel="old mode", ylabel="new mode"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_hippo.png", dpi=120)
+    with style.house_style():
+        figure = style.new_figure(3.0)
+        box = (0.5, 1.0, 0.45, 0.3)
+        (axes,) = style.place_panels(figure, (1,), (1, 1, 1), box=box, gap=(0.45, 0.1))
+        image = None
+        for axis, k in zip(axes, (1, 10, 100)):
+            step = LagMemory(Legendre(16), ScaleClock()).transition(k, k + 1).A
+            image = axis.imshow(step, cmap="RdBu", vmin=-1, vmax=1)
+            axis.set(title=f"A from t = {k} to {k + 1}", xlabel="old mode")
+            axis.grid(visible=False)
+        axes[0].set_ylabel("new mode")
+        assert image is not None
+        bar = figure.add_axes((0.895, 0.2, 0.015, 0.64))
+        figure.colorbar(image, cax=bar, label="entry of A")
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_hippo.png", dpi=200, facecolor="white")
 
     assert worst < 1e-13, worst
     assert late < 1e-12, late

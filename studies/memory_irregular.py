@@ -13,13 +13,10 @@ prepare_process()
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from slipstate.memory import LagMemory, Legendre, LinearHold, ScaleClock, hippo
+from slipstate.report import style
 
 
 def main(out: Path) -> None:
@@ -56,13 +53,29 @@ def main(out: Path) -> None:
     stated = float(linear.error(state)[0])
     print(f"a third missing: error {error:.2e}, certificate of the held {stated:.2e}")
 
-    figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-    axis.plot(grid, signal(grid), lw=2, color="0.7", label="signal")
-    axis.plot(t[:-1], u[:, 0], ".", ms=4, label="irregular samples")
-    axis.plot(grid, rebuilt, lw=0.8, color="C3", label="remembered, a third missing")
-    axis.legend(frameon=False)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_irregular.png", dpi=120)
+    own = memory.scan(u, t).last
+    held = np.asarray(memory.reconstruct(own, grid))[:, 0]
+    with style.house_style():
+        figure = style.new_figure(4.2)
+        box = (0.7, 0.15, 0.45, 0.4)
+        (top,), (bottom,) = style.place_panels(figure, (2, 1), (1,), box=box, share="x")
+        top.plot(grid, signal(grid), lw=3, color=style.RULE, label="signal")
+        top.plot(
+            t[:-1], u[:, 0], ".", ms=4, color=style.BLUE, label="irregular samples"
+        )
+        top.plot(grid, rebuilt, color=style.RED, label="remembered, a third missing")
+        top.set_ylabel("signal")
+        top.legend(loc="lower left")
+        for line, colour, label in (
+            (held, style.BLUE, "irregular samples, cell hold"),
+            (rebuilt, style.RED, "a third missing, linear hold"),
+        ):
+            gaps = np.abs(line - signal(grid))
+            bottom.semilogy(grid, gaps, lw=0.7, color=colour, label=label)
+        bottom.set(ylabel="|error|", xlabel="t", ylim=(1e-7, 1e2))
+        bottom.legend(loc="upper right", ncols=2)
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_irregular.png", dpi=200, facecolor="white")
 
     assert gap < 1e-12, gap
     assert off > 1e-3, off

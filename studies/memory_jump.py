@@ -13,13 +13,10 @@ prepare_process()
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from slipstate.memory import LagMemory, Legendre, ScaleClock, SegmentedMemory
+from slipstate.report import style
 
 
 def main(out: Path) -> None:
@@ -38,16 +35,22 @@ def main(out: Path) -> None:
         f"24 modes with a cut {relative(rebuilt):.3e}, 64 modes {relative(smooth):.3e}"
     )
 
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 5), layout="constrained")
-    top.plot(x, f, color="0.7", lw=3, label="signal")
-    top.plot(x, smooth, lw=0.8, label="64 modes")
-    top.plot(x, rebuilt, lw=0.8, label="24 modes, cut")
-    top.legend(frameon=False)
-    bottom.semilogy(x, np.maximum(np.asarray(states.errors), 1e-9))
-    bottom.axhline(1e-2, color="C3", lw=0.8)
-    bottom.set(ylabel="certificate", xlabel="t")
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_jump.png", dpi=120)
+    with style.house_style():
+        figure = style.new_figure(4.2)
+        box = (0.7, 0.15, 0.45, 0.2)
+        (top,), (bottom,) = style.place_panels(figure, (2, 1), (1,), box=box, share="x")
+        top.plot(x, f, color=style.RULE, lw=4, label="signal")
+        top.plot(x, smooth, color=style.BLUE, label="64 modes")
+        top.plot(x, rebuilt, color=style.RED, label="24 modes, cut at the jump")
+        top.set_ylabel("signal")
+        top.legend(loc="lower right")
+        bottom.semilogy(x, states.errors, color=style.BLUE)
+        bottom.axhline(1e-2, color=style.GOLD, ls="--", label="tolerance")
+        bottom.annotate("sample 1480", (0.37, 0.02), (0.385, 0.02), va="center", size=7)
+        bottom.set(ylabel="certificate", xlabel="t", ylim=(1e-4, 1e-1), xlim=(0, 1))
+        bottom.legend(loc="upper right")
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_jump.png", dpi=200, facecolor="white")
 
     assert cut.tolist() == [1480]
     assert relative(rebuilt) < 1e-5

@@ -14,10 +14,6 @@ prepare_process()
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from slipstate.memory import (
@@ -28,6 +24,10 @@ from slipstate.memory import (
     ScaleClock,
     hippo,
 )
+from slipstate.report import style
+
+LAG, PUBLIC = "lag operator", "zero-order hold of public code"
+Curves = tuple[tuple[float, ...], list[dict[str, np.ndarray]]]
 
 
 def lorenz(length: int, dt: float, steps: int = 1) -> np.ndarray:
@@ -57,71 +57,83 @@ def main(out: Path) -> None:
     """Measure all methods, draw x and the convergence, check the numbers."""
     u = lorenz(1000, 0.01)
     middle = np.arange(1000) + 0.5
-    memory = LagMemory(Legendre(64), ScaleClock(), CellHold())
-    state = memory.scan(u).last
-    errors = {
-        "lag operator": relative(np.asarray(memory.reconstruct(state, middle)), u)
-    }
-    rules = {
-        "bilinear": (hippo.bilinear, 0.0),
-        "zero-order hold of public code": (hippo.zero_order_hold, 1.0),
-        "backward Euler": (hippo.backward_euler, 0.0),
-        "forward Euler": (hippo.forward_euler, 1.0),
-    }
-    functions = np.asarray(memory.basis.at(memory.clock.lag(middle, state.time)))
-    for name, (rule, first) in rules.items():
-        errors[name] = relative(
-            functions @ hippo.run_scaled(64, u, rule, first=first), u
-        )
+    errors = compare(64, u, middle, u)
     for name, error in errors.items():
         print(f"{name:32s} x {error[0]:.6f}  y {error[1]:.6f}  z {error[2]:.6f}")
 
     modes = (8, 16, 32, 64, 96)
-    by_modes, by_step = [], []
-    for n in modes:
-        m = LagMemory(Legendre(n), ScaleClock())
-        by_modes.append(
-            relative(np.asarray(m.reconstruct(m.scan(u).last, middle)), u)[0]
-        )
-    fine = lorenz(8001, 0.00125)
-    steps = (0.04, 0.02, 0.01)
+    by_modes = [compare(n, u, middle, u) for n in modes]
+    fine, steps = lorenz(8001, 0.00125), (0.04, 0.02, 0.01)
+    by_step = []
     for dt in steps:
-        stride = round(dt / 0.00125)
-        samples, times = fine[::stride], np.arange(8001) * 0.00125
-        held = LagMemory(Legendre(64), ScaleClock())
+        samples, times = fine[:: round(dt / 0.00125)], np.arange(8001) * 0.00125 / dt
+        # the last sample ends the last cell and begins none
+        found = compare(64, samples[:-1], times, fine)
         linear = LagMemory(Legendre(64), ScaleClock(), LinearHold())
-        t = np.arange(len(samples)) * dt
-        zero = held.scan(samples[:-1], t).last
-        first = linear.scan(samples, t).last
-        by_step.append(
-            [
-                relative(np.asarray(held.reconstruct(zero, times)), fine)[0],
-                relative(np.asarray(linear.reconstruct(first, times)), fine)[0],
-            ]
-        )
-        print(
-            f"dt={dt}: cell hold {by_step[-1][0]:.4f}, linear hold {by_step[-1][1]:.4f}"
-        )
+        rebuilt = linear.reconstruct(linear.scan(samples).last, times)
+        found["lag operator, linear hold"] = relative(np.asarray(rebuilt), fine)
+        by_step.append(found)
+        print(f"dt={dt}:", ", ".join(f"{k} {v[0]:.4f}" for k, v in found.items()))
 
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    axes[0].plot(middle, u[:, 0], lw=0.8, label="x")
-    axes[0].plot(middle, np.asarray(memory.reconstruct(state, middle))[:, 0], lw=0.8)
-    axes[0].set(title="x and its 64 numbers", xlabel="sample")
-    axes[1].semilogy(modes, by_modes, "o-")
-    axes[1].set(title="error against N", xlabel="N")
-    axes[2].loglog(steps, by_step, "o-", label=["cell hold", "linear hold"])
-    axes[2].set(title="error against the true flow", xlabel="dt")
-    axes[2].legend()
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "memory_lorenz.png", dpi=120)
+    draw(out, u, (modes, by_modes), (steps, by_step))
 
-    assert abs(errors["lag operator"][0] - 0.0135108) < 5e-8
+    assert abs(errors[LAG][0] - 0.0135108) < 5e-8
     assert abs(errors["bilinear"][0] - 0.0193018) < 5e-7
-    assert abs(errors["zero-order hold of public code"][0] - 0.0283408) < 5e-7
+    assert abs(errors[PUBLIC][0] - 0.0283408) < 5e-7
     assert abs(errors["backward Euler"][0] - 0.111438) < 5e-6
     assert abs(errors["forward Euler"][0] - 0.303064) < 5e-6
-    assert abs(by_step[2][0] - 0.0204) < 5e-4, by_step
-    assert by_step[2][1] < 0.0140, by_step
+    assert abs(by_step[0][LAG][0] - 0.063) < 5e-4, by_step
+    assert abs(by_step[2][LAG][0] - 0.0204) < 5e-4, by_step
+    assert by_step[2]["lag operator, linear hold"][0] < 0.0140, by_step
+
+
+def compare(
+    modes: int, u: np.ndarray, times: np.ndarray, truth: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the error of every method, per channel, at times in samples."""
+    memory = LagMemory(Legendre(modes), ScaleClock(), CellHold())
+    state = memory.scan(u).last
+    functions = np.asarray(memory.basis.at(memory.clock.lag(times, state.time)))
+    # the exact hold of public code is the lag operator one zero sample late
+    late = memory.scan(np.concatenate([np.zeros((1, 3)), u])).last
+    states = {
+        LAG: state.coefficients,
+        "bilinear": hippo.run_scaled(modes, u, hippo.bilinear, first=0.0),
+        PUBLIC: late.coefficients,
+        "backward Euler": hippo.run_scaled(modes, u, hippo.backward_euler, first=0.0),
+        "forward Euler": hippo.run_scaled(modes, u, hippo.forward_euler, first=1.0),
+    }
+    return {k: relative(functions @ np.asarray(c), truth) for k, c in states.items()}
+
+
+def draw(out: Path, u: np.ndarray, by_modes: Curves, by_step: Curves) -> None:
+    """Draw x with its memory, and the error of x against N and dt."""
+    memory = LagMemory(Legendre(64), ScaleClock(), CellHold())
+    middle = np.arange(1000) + 0.5
+    rebuilt = np.asarray(memory.reconstruct(memory.scan(u).last, middle))
+    with style.house_style():
+        figure = style.new_figure(3.1)
+        box = (0.55, 0.1, 0.45, 0.75)
+        (axes,) = style.place_panels(figure, (1,), (1, 1, 1), box=box, gap=(0.6, 0.1))
+        axes[0].plot(middle / 100, u[:, 0], lw=3, color=style.RULE)
+        axes[0].plot(middle / 100, rebuilt[:, 0], color=style.BLUE)
+        axes[0].set(title="x, and its 64 numbers", xlabel="t", ylabel="x")
+        names = list(by_step[1][0])
+        for name, colour in zip(names, style.SERIES_COLOURS):
+            for axis, (places, rows) in zip(axes[1:], (by_modes, by_step)):
+                if name in rows[0]:
+                    heights = [row[name][0] for row in rows]
+                    axis.loglog(places, heights, "o-", ms=3, color=colour, label=name)
+        axes[1].set(title="relative error of x against N", xlabel="N")
+        axes[2].set(title="and of the true flow against dt", xlabel="dt")
+        for axis, (places, _) in zip(axes[1:], (by_modes, by_step)):
+            axis.set_ylim(4e-3, 3.0)
+            axis.set_xticks(places, [f"{place:g}" for place in places])
+            axis.minorticks_off()
+        handles, labels = axes[2].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper center", ncols=3)
+        out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out / "memory_lorenz.png", dpi=200, facecolor="white")
 
 
 if __name__ == "__main__":
