@@ -81,6 +81,7 @@ def test_enough_particles_enumerate_every_past(key):
     assert found.shape == (ROWS, 2)
 
 
+@pytest.mark.slow
 def test_few_particles_are_right_on_average(key):
     method = RaoBlackwellised(particles=4)
     data = Observations(series())
@@ -159,6 +160,7 @@ def plain_particles(y, count=200_000):
     return total, np.array(probs)
 
 
+@pytest.mark.slow
 def test_a_switch_that_asks_the_state_is_followed(key):
     y = (np.arange(15) % 7 * 0.2)[:, None] + np.random.default_rng(2).normal(
         size=(15, 1)
@@ -175,6 +177,7 @@ def test_a_switch_that_asks_the_state_is_followed(key):
     assert abs(averaged.log_likelihood - total) < 0.1
 
 
+@pytest.mark.slow
 def test_averaging_a_switch_that_does_not_ask_changes_nothing(key):
     data = Observations(series())
     one, other = (

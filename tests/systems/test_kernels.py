@@ -46,7 +46,11 @@ def lags(kernel, one, other):
 
 @pytest.mark.parametrize(
     "name",
-    ["Matern 5/2", "sum", pytest.param("quasi-periodic", marks=pytest.mark.slow)],
+    [
+        "Matern 5/2",
+        pytest.param("sum", marks=pytest.mark.slow),
+        pytest.param("quasi-periodic", marks=pytest.mark.slow),
+    ],
 )
 def test_the_filter_is_dense_regression(name):
     kernel = KERNELS[name]

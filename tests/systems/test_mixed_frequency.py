@@ -120,6 +120,7 @@ def test_windows_inside_the_series_are_the_dense_gaussian(aggregate):
     np.testing.assert_allclose(got.means[:, :2], smooth, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_growth_reaches_back_into_a_known_past():
     y = published()
     root = np.random.default_rng(1).normal(size=(4, 4))
@@ -131,6 +132,7 @@ def test_growth_reaches_back_into_a_known_past():
     np.testing.assert_allclose(got.means[:, :2], smooth, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_an_unknown_past_takes_what_the_first_figure_says():
     """The figure of the first row is spent on the sum of two unknown values."""
     y = published(first=0)
@@ -162,6 +164,7 @@ class Plain(AbstractTransition):
         return jnp.linalg.cholesky(jnp.asarray(Q))
 
 
+@pytest.mark.slow
 def test_any_model_can_be_wrapped():
     y, past = published(), Gaussian(jnp.zeros(2), jnp.eye(2))
     aggregates = (Stock(), Average(3))

@@ -23,6 +23,9 @@ from slipstate.fit.mode_choice import (
 )
 from slipstate.fit.optimise import maximise
 from slipstate.fit.store import FolderStore
+from slipstate.fit.switching_em import (
+    fit_switching,
+)
 from slipstate.ground.params import (
     AbstractBijection,
     Interval,
@@ -48,6 +51,7 @@ __all__ = [
     "baum_welch",
     "compare_modes",
     "fingerprint",
+    "fit_switching",
     "load_checkpoint",
     "maximise",
     "natural",
