@@ -127,29 +127,31 @@ def _draw_paths(
     steady = logs.ndim == 2
     rows = emitted.shape[0]
 
+    # one number for each row and path, as many as are returned
+    points = jax.random.uniform(key, (rows, count), filtered.dtype)
+
     def back(modes: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
-        log_probs, number = step[:2]
+        log_probs, point = step[:2]
         matrix = logs if steady else step[2]
-        logits = log_probs[None] + matrix[:, modes].T
-        drawn = _draw(logits, jax.random.fold_in(key, number))
+        drawn = _draw(log_probs[None] + matrix[:, modes].T, point)
         return drawn, drawn
 
     alike = jnp.broadcast_to(filtered[-1], (count, filtered.shape[1]))
-    end = _draw(alike, jax.random.fold_in(key, rows - 1))
-    given = (filtered[:-1], jnp.arange(rows - 1))
-    _, modes = jax.lax.scan(
-        back, end, given if steady else (*given, logs), reverse=True
-    )
+    end = _draw(alike, points[-1])
+    given = (filtered[:-1], points[:-1])
+    given = given if steady else (*given, logs)
+    _, modes = jax.lax.scan(back, end, given, reverse=True)
     return jnp.concatenate([modes, end[None]]).T
 
 
-def _draw(logits: Float[Array, "count mode"], key: Key) -> Int[Array, " count"]:
-    """Draw a mode from each row of log probabilities, by one uniform number each."""
-    logits = logits - log_sum(logits, axis=1)[:, None]
-    upto = jnp.cumsum(jnp.exp(logits), axis=1)
-    point = jax.random.uniform(key, upto.shape[:1], upto.dtype) * upto[:, -1]
+def _draw(
+    logits: Float[Array, "count mode"], point: Float[Array, " count"]
+) -> Int[Array, " count"]:
+    """Return the mode that a number between 0 and 1 falls upon, in each row."""
+    top = jnp.max(logits, axis=1, keepdims=True)
+    upto = jnp.cumsum(jnp.exp(logits - top), axis=1)
     # strictly beyond: a mode of probability zero is never drawn
-    return jnp.argmax(upto > point[:, None], axis=1)
+    return jnp.argmax(upto > (point * upto[:, -1])[:, None], axis=1)
 
 
 def _prepare(
