@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.robust import StudentT
-from slipstate.ground.elimination import Row, decorrelate, loop
+from slipstate.ground.elimination import UNROLL, Row, decorrelate, loop
 from slipstate.ground.linalg import symmetric
 from slipstate.ground.small import applied, dot, product
 from slipstate.ground.types import Scalar
@@ -94,7 +94,10 @@ def condition(
     n, columns = cov.shape[0], residual.shape[1]
     seen = mask.astype(cov.dtype)[:, None]
     R = R * (seen * seen.T) + jnp.diag(1.0 - seen[:, 0])
-    R, rows = decorrelate(R, seen * jnp.concatenate([H, residual], axis=1))
+    # going backwards many rows are side by side: a short loop is fast and compiles soon
+    longest = 0 if exact else UNROLL
+    rows = seen * jnp.concatenate([H, residual], axis=1)
+    R, rows = decorrelate(R, rows, longest=longest)
     H, residual = rows[:, :n], rows[:, n:]
     eps = float(jnp.finfo(cov.dtype).eps)
     if exact:
@@ -140,7 +143,7 @@ def condition(
         return (shift, P, A), Scalars(v, s, r, weight)
 
     start = (jnp.zeros((n, columns), cov.dtype), cov, directions)
-    (shift, P, A), scalars = loop(scalar_update, start, H.shape[0])
+    (shift, P, A), scalars = loop(scalar_update, start, H.shape[0], longest=longest)
     return Conditioned(shift, P, A, scalars)
 
 

@@ -23,7 +23,6 @@ from jaxtyping import Array, Bool, Float
 from slipstate.assimilate import sequential
 from slipstate.assimilate.conditioning import Scalars, condition
 from slipstate.assimilate.kalman import (
-    BackwardStep,
     Kalman,
     KalmanInfo,
     require_linear,
@@ -234,43 +233,53 @@ def _smooth(given: tuple[AbstractModel, Rows, SeriesPass, Kalman]) -> Gaussian:
     chunks = -(-steps // size)
     timed = _depends_on_dt(transition)
 
-    def prepare(k: Array) -> BackwardStep:
+    def prepare(k: Array) -> tuple[Array, Array]:
         dt = (rows.t[k + 1] - rows.t[k]).astype(rows.y.dtype)
         u = None if rows.u is None else rows.u[k + 1]
         before = jax.tree.map(lambda x: x[k], filtered)
         after = jax.tree.map(lambda x: x[k + 1], predicted)
-        return method.prepare_smoothing(model, before, after, u, dt)
+        found = method.prepare_smoothing(model, before, after, u, dt)
+        return found.gain, found.cov
 
     def body(carry: tuple, chunk: Array) -> tuple[tuple, tuple]:
         # the first chunk is filled up with row 0, whose results come last and go
         k = jnp.maximum(chunk * size + jnp.arange(size) - (chunks * size - steps), 0)
-        covs = filtered.covariance[k]
-        same = jnp.all(covs == covs[:1])
+        mean, cov, known = carry
+        given = (filtered.covariance[k], rows.t[k + 1] - rows.t[k])
+        same = jnp.all(given[0] == given[0][:1])
+        again = same & jnp.all(given[0][0] == known[0])
         if timed:
-            dts = (rows.t[k + 1] - rows.t[k]).astype(rows.y.dtype)
-            same = same & jnp.all(dts == dts[0])
-        elements = jax.lax.cond(
-            same,
-            lambda: _repeated(prepare(k[-1]), filtered, predicted, k),
+            same = same & jnp.all(given[1] == given[1][0])
+            again = again & same & (given[1][0] == known[1])
+        each = lambda x: jnp.broadcast_to(x, (size, *x.shape))
+        gains, rests = jax.lax.cond(
+            again,
+            lambda: (each(known[2]), each(known[3])),
             lambda: jax.vmap(prepare)(k),
         )
+        later = jnp.sum(gains * predicted.location[k + 1][:, None, :], axis=2)
+        offsets = filtered.location[k] - later
 
-        def back(carry: tuple, element: BackwardStep) -> tuple[tuple, tuple]:
+        def back(carry: tuple, element: tuple) -> tuple[tuple, tuple]:
             mean, cov, settled = carry
-            G = element.gain
-            mean = element.offset + applied(G, mean)
-            renewed = lambda: symmetric(element.cov + congruent(G, cov))
+            G, offset, rest = element
+            mean = offset + applied(G, mean)
+            renewed = lambda: symmetric(rest + congruent(G, cov))
             new = jax.lax.cond(settled & same, lambda: cov, renewed)
             settled = same & _is_rounding(jnp.abs(new - cov), new)
             return (mean, new, settled), (mean, new)
 
-        mean, cov = carry
         start = (mean, cov, jnp.asarray(False))
-        (mean, cov, _), out = jax.lax.scan(back, start, elements, reverse=True)
-        return (mean, cov), out
+        (mean, cov, _), out = jax.lax.scan(
+            back, start, (gains, offsets, rests), reverse=True
+        )
+        known = (given[0][0], given[1][0], gains[0], rests[0])
+        return (mean, cov, known), out
 
     last = jax.tree.map(lambda x: x[-1], filtered)
-    start = (last.location, last.covariance)
+    blank = jnp.zeros_like(last.covariance)
+    known = (jnp.full_like(blank, jnp.nan), rows.t[0], blank, blank)
+    start = (last.location, last.covariance, known)
     _, out = jax.lax.scan(body, start, jnp.arange(chunks), reverse=True)
     flat = lambda x, end: jnp.concatenate(
         [x.reshape((chunks * size, *x.shape[2:]))[chunks * size - steps :], end[None]]
@@ -310,16 +319,6 @@ def _gain(
     p = H.shape[0]
     found = _conditioned(cov, H, R, jnp.eye(p, dtype=cov.dtype), jnp.ones(p, bool))
     return found.shift, found.scalars.innovation
-
-
-def _repeated(
-    one: BackwardStep, filtered: Gaussian, predicted: Gaussian, k: Array
-) -> BackwardStep:
-    """Return the backward steps of rows that share gain and covariance."""
-    each = lambda x: jnp.broadcast_to(x, (k.shape[0], *x.shape))
-    gained = jnp.sum(one.gain[None] * predicted.location[k + 1][:, None, :], axis=2)
-    offsets = filtered.location[k] - gained
-    return jax.vmap(BackwardStep)(each(one.gain), offsets, each(one.cov))
 
 
 def _is_rounding(change: Float[Array, "n n"], cov: Float[Array, "n n"]) -> Flag:

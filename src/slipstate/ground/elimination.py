@@ -25,19 +25,25 @@ UNROLL = 8
 
 
 def loop(
-    body: Callable[[Carry, Row], tuple[Carry, Output]], start: Carry, rows: int
+    body: Callable[[Carry, Row], tuple[Carry, Output]],
+    start: Carry,
+    rows: int,
+    *,
+    longest: int = UNROLL,
 ) -> tuple[Carry, Output]:
     """Run `body(carry, row)` for row = 0, ..., rows - 1 and stack its outputs.
 
     Args:
         body: One turn of the loop.
         start: First carry.
-        rows: Number of turns; written out where it is at most `UNROLL`.
+        rows: Number of turns.
+        longest: Longest loop that is written out; a loop that is not compiles in a
+            fraction of the time and is as fast where its body is large.
 
     Returns:
         The last carry and the outputs, stacked along a new first axis.
     """
-    if rows > UNROLL or rows == 0:
+    if rows > longest or rows == 0:
         return jax.lax.scan(body, start, jnp.arange(rows))
     carry, outputs = start, []
     for row in range(rows):
@@ -47,7 +53,7 @@ def loop(
 
 
 def decorrelate(
-    cov: Float[Array, "n n"], rows: Float[Array, "n m"]
+    cov: Float[Array, "n n"], rows: Float[Array, "n m"], *, longest: int = UNROLL
 ) -> tuple[Float[Array, " n"], Float[Array, "n m"]]:
     """Change basis so that noise of covariance `cov` has independent components.
 
@@ -57,6 +63,7 @@ def decorrelate(
     Args:
         cov: Symmetric positive semi-definite.
         rows: What is to be expressed in the new basis, one row per component.
+        longest: Longest loop that is written out; see `loop`.
 
     Returns:
         D and U^-1 rows.
@@ -77,7 +84,7 @@ def decorrelate(
         right = right - factor * right[row][None, :]
         return (left, right), jnp.where(usable, pivot, 0.0)
 
-    (_, right), pivots = loop(eliminate, (cov, rows), n)
+    (_, right), pivots = loop(eliminate, (cov, rows), n, longest=longest)
     return pivots, right
 
 
