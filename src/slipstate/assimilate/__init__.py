@@ -23,22 +23,14 @@ from slipstate.assimilate.calibration import (
     rank_uniformity,
     spread_skill,
 )
-from slipstate.assimilate.constant_gain import (
-    ConstantGainKalman,
-)
-from slipstate.assimilate.deterministic_ensemble import (
-    DeterministicEnsembleKalman,
-)
+from slipstate.assimilate.constant_gain import ConstantGainKalman
+from slipstate.assimilate.deterministic_ensemble import DeterministicEnsembleKalman
 from slipstate.assimilate.ensemble import (
     EnsembleInfo,
     EnsembleTransformKalman,
 )
-from slipstate.assimilate.ensemble_smoothers import (
-    EnsembleKalmanSmoother,
-)
-from slipstate.assimilate.ensemble_update import (
-    AbstractEnsembleFilter,
-)
+from slipstate.assimilate.ensemble_smoothers import EnsembleKalmanSmoother
+from slipstate.assimilate.ensemble_update import AbstractEnsembleFilter
 from slipstate.assimilate.evaluate import (
     Evaluation,
     evaluate,
@@ -48,16 +40,12 @@ from slipstate.assimilate.factors import (
     FactorInfo,
     FactorState,
 )
-from slipstate.assimilate.finite_size import (
-    FiniteSizeEnsembleKalman,
-)
+from slipstate.assimilate.finite_size import FiniteSizeEnsembleKalman
 from slipstate.assimilate.forecast import (
     Forecast,
     forecast,
 )
-from slipstate.assimilate.gaussian_sum import (
-    GaussianSum,
-)
+from slipstate.assimilate.gaussian_sum import GaussianSum
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
     ModeInfo,
@@ -72,16 +60,12 @@ from slipstate.assimilate.inflation import (
     RelaxPerturbations,
     RelaxSpread,
 )
-from slipstate.assimilate.information import (
-    InformationKalman,
-)
+from slipstate.assimilate.information import InformationKalman
 from slipstate.assimilate.iterated import (
     linearised_model,
     smooth_iterated,
 )
-from slipstate.assimilate.iterative_smoother import (
-    IterativeEnsembleKalmanSmoother,
-)
+from slipstate.assimilate.iterative_smoother import IterativeEnsembleKalmanSmoother
 from slipstate.assimilate.kalman import (
     Kalman,
     KalmanInfo,
@@ -98,9 +82,7 @@ from slipstate.assimilate.linearise import (
     Taylor,
     Unscented,
 )
-from slipstate.assimilate.local_ensemble import (
-    LocalEnsembleTransformKalman,
-)
+from slipstate.assimilate.local_ensemble import LocalEnsembleTransformKalman
 from slipstate.assimilate.localise import (
     Localisation,
     gaspari_cohn,
@@ -123,29 +105,19 @@ from slipstate.assimilate.mode_paths import (
     most_probable_path,
     sample_states,
 )
-from slipstate.assimilate.mode_stretches import (
-    posterior_stretches,
-)
-from slipstate.assimilate.nonlinear_transform import (
-    NonlinearEnsembleTransform,
-)
+from slipstate.assimilate.mode_stretches import posterior_stretches
+from slipstate.assimilate.nonlinear_transform import NonlinearEnsembleTransform
 from slipstate.assimilate.observations import (
     Observations,
     Rows,
 )
-from slipstate.assimilate.online import (
-    Stepper,
-)
-from slipstate.assimilate.parallel import (
-    ParallelKalman,
-)
+from slipstate.assimilate.online import Stepper
+from slipstate.assimilate.parallel import ParallelKalman
 from slipstate.assimilate.particle import (
     ParticleFilter,
     ParticleInfo,
 )
-from slipstate.assimilate.particle_smoother import (
-    ParticleSmoother,
-)
+from slipstate.assimilate.particle_smoother import ParticleSmoother
 from slipstate.assimilate.protocol import (
     AbstractFilter,
     AbstractInfo,
@@ -154,9 +126,7 @@ from slipstate.assimilate.protocol import (
     Running,
     SeriesPass,
 )
-from slipstate.assimilate.rank_histogram_filter import (
-    RankHistogramFilter,
-)
+from slipstate.assimilate.rank_histogram_filter import RankHistogramFilter
 from slipstate.assimilate.rao_blackwell import (
     RaoBlackwellised,
     keep_branches,
@@ -172,9 +142,7 @@ from slipstate.assimilate.results import (
     FilterResult,
     SmoothResult,
 )
-from slipstate.assimilate.robust import (
-    StudentT,
-)
+from slipstate.assimilate.robust import StudentT
 from slipstate.assimilate.run import (
     filter_series,
     filter_stretches,
@@ -203,19 +171,13 @@ from slipstate.assimilate.sigma import (
     Sigma,
     SigmaInfo,
 )
-from slipstate.assimilate.simulation import (
-    sample_posterior,
-)
-from slipstate.assimilate.square_root import (
-    SquareRootKalman,
-)
+from slipstate.assimilate.simulation import sample_posterior
+from slipstate.assimilate.square_root import SquareRootKalman
 from slipstate.assimilate.state_file import (
     load_state,
     save_state,
 )
-from slipstate.assimilate.stochastic_ensemble import (
-    StochasticEnsembleKalman,
-)
+from slipstate.assimilate.stochastic_ensemble import StochasticEnsembleKalman
 from slipstate.assimilate.switching import (
     InteractingMultipleModel,
     SwitchingInfo,

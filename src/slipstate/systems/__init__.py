@@ -1,5 +1,12 @@
 """Dynamical systems as objects: the protocol every simulator and model speaks."""
 
+from slipstate.systems.aggregates import (
+    AbstractAggregate,
+    Average,
+    Growth,
+    Stock,
+    Total,
+)
 from slipstate.systems.beliefs import (
     AbstractBelief,
     Categorical,
@@ -43,11 +50,15 @@ from slipstate.systems.hidden_markov import (
 )
 from slipstate.systems.kernels import (
     AbstractKernel,
-    Matern,
-    Periodic,
     ProductKernel,
     SumKernel,
     gaussian_process,
+)
+from slipstate.systems.lagged import (
+    AggregatedObservation,
+    LaggedTransition,
+    LinearAggregatedObservation,
+    LinearLaggedTransition,
 )
 from slipstate.systems.linear import (
     LinearGaussian,
@@ -55,17 +66,14 @@ from slipstate.systems.linear import (
     LinearTransition,
     is_linear,
 )
+from slipstate.systems.matern import (
+    Matern,
+)
 from slipstate.systems.mixed_frequency import (
-    AbstractAggregate,
-    AggregatedObservation,
-    Average,
-    Growth,
-    LaggedTransition,
-    LinearAggregatedObservation,
-    LinearLaggedTransition,
-    Stock,
-    Total,
     mixed_frequency,
+)
+from slipstate.systems.periodic import (
+    Periodic,
 )
 from slipstate.systems.protocol import (
     AbstractHybrid,

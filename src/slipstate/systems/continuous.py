@@ -4,11 +4,19 @@ Steps are exact for every `dt`, so stamps may be as irregular as they like. The 
 of time is the unit of A, W and of the stamps: days with days.
 """
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from slipstate.ground.arrays import Numbers, as_real, check_covariance, check_finite
+from slipstate.ground.arrays import (
+    Numbers,
+    as_real,
+    check_covariance,
+    check_finite,
+    is_concrete,
+)
 from slipstate.ground.elimination import psd_root
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Scalar, ScalarLike
@@ -237,3 +245,22 @@ def check_order(order: int) -> int:
             "level with a walking rate, or a Matern kernel of smoothness 3/2."
         )
     return int(order)
+
+
+def as_positive(name: str, value: Numbers) -> Scalar:
+    """Return a positive number as a scalar.
+
+    Args:
+        name: The argument's name, for the message.
+        value: The number.
+
+    Raises:
+        InputError: It is not positive, as far as it is known.
+    """
+    number = as_real(name, value, ())
+    if is_concrete(number) and not 0.0 < float(number) < math.inf:
+        raise InputError(
+            f"`{name}` must be positive and finite; got {float(number):.6g}. Leave "
+            "out a part of a model that vanishes."
+        )
+    return number
