@@ -10,7 +10,13 @@ installed (`pip install hippox chex`; it needs chex without saying so), its own 
 run too, as a compiled scan of dense steps.
 """
 
-# ruff: noqa: E402 - the process is prepared before jax is imported
+# ruff: noqa: E402 - the process is prepared before jax and numpy are imported
+import os
+
+# matrices of 64 rows: more threads would only wait for each other, and be counted
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from slipstate.ground.platform import prepare_process
 
 prepare_process()
