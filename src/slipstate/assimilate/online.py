@@ -153,38 +153,42 @@ class _Layout:
     """
 
     def __init__(self, tree: Any) -> None:
-        arrays, self._rest = eqx.partition(tree, eqx.is_array)
-        leaves, self._structure = jax.tree.flatten(arrays)
-        self._buffers = sorted({_buffer_of(leaf.dtype) for leaf in leaves})
+        leaves, self._structure = jax.tree.flatten(tree)
+        self._rest = [None if eqx.is_array(leaf) else leaf for leaf in leaves]
+        self._arrays = [k for k, leaf in enumerate(leaves) if eqx.is_array(leaf)]
+        buffers = [_buffer_of(leaves[k].dtype) for k in self._arrays]
+        self._buffers = sorted(set(buffers))
         filled = dict.fromkeys(self._buffers, 0)
         self._places: list[tuple[int, int, int, tuple[int, ...], Any]] = []
-        for leaf in leaves:
-            name, size = _buffer_of(leaf.dtype), int(np.prod(leaf.shape))
-            begin, buffer = filled[name], self._buffers.index(name)
-            place = (buffer, begin, begin + size, leaf.shape, leaf.dtype)
-            self._places.append(place)
-            filled[name] += size
+        for name, k in zip(buffers, self._arrays):
+            leaf, begin = leaves[k], filled[name]
+            filled[name] += int(np.prod(leaf.shape))
+            # None where the numbers lie in the buffer as they are
+            dtype = None if str(leaf.dtype) == name else leaf.dtype
+            where = (self._buffers.index(name), begin, filled[name])
+            self._places.append((*where, leaf.shape, dtype))
 
     def pack(self, tree: Any) -> list[Array]:
         """Return the buffers that hold a tree."""
-        leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+        leaves = jax.tree.leaves(tree)
         parts: list[list[Array]] = [[] for _ in self._buffers]
-        for (buffer, *_), leaf in zip(self._places, leaves):
-            name, flat = self._buffers[buffer], jnp.reshape(leaf, (-1,))
-            if leaf.dtype == bool:
+        for (buffer, *_), k in zip(self._places, self._arrays):
+            name, flat = self._buffers[buffer], jnp.reshape(leaves[k], (-1,))
+            if flat.dtype == jnp.bool_:
                 flat = flat.astype(name)
-            elif str(leaf.dtype) != name:
+            elif str(flat.dtype) != name:
                 flat = jax.lax.bitcast_convert_type(flat, name)
             parts[buffer].append(flat)
         return [jnp.concatenate(part) for part in parts]
 
     def unpack(self, buffers: list[Any]) -> Any:
         """Return the tree that buffers hold; views of them where they are NumPy's."""
-        leaves = [
-            _as_type(buffers[buffer][begin:end], dtype).reshape(shape)
-            for buffer, begin, end, shape, dtype in self._places
-        ]
-        return eqx.combine(jax.tree.unflatten(self._structure, leaves), self._rest)
+        leaves = list(self._rest)
+        for k, (buffer, begin, end, shape, dtype) in zip(self._arrays, self._places):
+            flat = buffers[buffer][begin:end]
+            flat = flat if dtype is None else _as_type(flat, dtype)
+            leaves[k] = flat.reshape(shape)
+        return jax.tree.unflatten(self._structure, leaves)
 
 
 def _buffer_of(dtype: Any) -> str:
@@ -198,9 +202,7 @@ def _buffer_of(dtype: Any) -> str:
 
 def _as_type(flat: Any, dtype: Any) -> Any:
     """Return numbers of a buffer as what they were."""
-    if str(flat.dtype) == str(dtype):
-        return flat
-    if str(dtype) == "bool":
+    if dtype == np.bool_:
         return flat != 0
     if isinstance(flat, np.ndarray):
         return flat.view(dtype)
