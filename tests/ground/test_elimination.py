@@ -21,6 +21,9 @@ def test_decorrelation_is_the_cholesky_factor_without_its_scale(n):
     unit = lower / np.diagonal(lower)
     np.testing.assert_allclose(pivots, np.diagonal(lower) ** 2, rtol=1e-9)
     np.testing.assert_allclose(right, np.linalg.solve(unit, rows), rtol=1e-8)
+    as_loop = decorrelate(jnp.array(cov), jnp.array(rows), longest=0)
+    np.testing.assert_allclose(as_loop[0], pivots, rtol=1e-12)
+    np.testing.assert_allclose(as_loop[1], right, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [4, UNROLL + 4])
