@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from slipstate import __version__
 from slipstate.cli.doctor import doctor
+from slipstate.cli.fit import fit
 from slipstate.cli.memory import memory
 from slipstate.cli.simulate import app as simulate
 from slipstate.cli.watch import watch
@@ -118,7 +119,7 @@ def _help(verb: Callable[..., None]) -> str:
     return words.split("\nArgs:")[0]
 
 
-for verb in (watch, memory, doctor):
+for verb in (watch, fit, memory, doctor):
     app.command(help=_help(verb))(verb)
 app.add_typer(simulate, name="simulate")
 

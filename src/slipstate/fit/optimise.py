@@ -103,6 +103,22 @@ def maximise(
     )
 
 
+def curvature_errors(log_likelihood: Callable[[Any], Scalar], at: Any) -> Any:
+    """Return standard errors at a maximum that was found by other means, such as EM.
+
+    Args:
+        log_likelihood: Function of a tree like `at` with values for `Parameter`s.
+        at: Tree whose `Parameter`s stand at the maximum.
+
+    Returns:
+        A tree of standard errors like that of `maximise`; NaN where the likelihood has
+        no proper maximum there.
+    """
+    free = free_vector(at)
+    _, deviations = _errors(log_likelihood, at, free, free.shape[0] <= _FEW)
+    return _only_fitted(at, deviations)
+
+
 def _starts(
     centre: Float[Array, " free"], restarts: int, spread: float, key: Key | None
 ) -> list[Float[Array, " free"]]:

@@ -21,7 +21,7 @@ from slipstate.report.style import (
     place_panels,
     to_svg,
 )
-from slipstate.report.view import time_axis
+from slipstate.report.view import TimeAxis, time_axis
 from slipstate.watch.verdict import days
 
 _LAGS = 40
@@ -56,9 +56,9 @@ def draw_diagnostics(run: xr.Dataset) -> Drawing:
             gap=(0.25, 0),
             share="y",
         )[0]
-        _draw_series(series, run, z)
-        _draw_normal(normal, z, components)
-        _draw_memory(memory, z)
+        draw_innovations(series, run, z, time_axis(run))
+        draw_normal(normal, z, components)
+        draw_memory(memory, z)
         for axes, horizon in zip(histograms, horizons):
             _draw_pit(axes, run, float(horizon))
         histograms[0].set_ylabel("PIT density")
@@ -93,8 +93,17 @@ def standardised(run: xr.Dataset) -> np.ndarray:
     return np.where(seen & (sd > 0), error / np.where(sd > 0, sd, 1.0), np.nan)
 
 
-def _draw_series(axes: Axes, run: xr.Dataset, z: np.ndarray) -> None:
-    axis = time_axis(run)
+def draw_innovations(
+    axes: Axes, run: xr.Dataset, z: np.ndarray, axis: TimeAxis
+) -> None:
+    """Draw standardised innovations in time.
+
+    Args:
+        axes: Where to draw.
+        run: Its times, and which of them were used for fitting.
+        z: Standardised innovations (time, station, component).
+        axis: How times become positions.
+    """
     x = axis.place(run["time"].values.astype("datetime64[ns]"))
     places = np.repeat(x, z.shape[1])
     every = max(1, places.size // _MOST_POINTS)
@@ -120,7 +129,14 @@ def _draw_series(axes: Axes, run: xr.Dataset, z: np.ndarray) -> None:
     mark_training(axes, run, axis)
 
 
-def _draw_normal(axes: Axes, z: np.ndarray, components: list[str]) -> None:
+def draw_normal(axes: Axes, z: np.ndarray, components: list[str]) -> None:
+    """Draw the quantiles of standardised innovations against normal ones.
+
+    Args:
+        axes: Where to draw.
+        z: Standardised innovations (time, station, component).
+        components: Name of each component, for the legend.
+    """
     fewest = 0
     for number, name in enumerate(components):
         values = np.sort(z[:, :, number][np.isfinite(z[:, :, number])])
@@ -155,7 +171,13 @@ def _some_ranks(count: int) -> np.ndarray:
     return np.unique(np.clip(inner, 0, count - 1))
 
 
-def _draw_memory(axes: Axes, z: np.ndarray) -> None:
+def draw_memory(axes: Axes, z: np.ndarray) -> None:
+    """Draw the correlation of standardised innovations with themselves.
+
+    Args:
+        axes: Where to draw.
+        z: Standardised innovations (time, station, component).
+    """
     lags = min(_LAGS, z.shape[0] - 2)
     size = 0
     for number in range(z.shape[2]):
