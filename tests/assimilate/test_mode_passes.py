@@ -175,7 +175,7 @@ def test_blocks_side_by_side_are_row_by_row(key):
     )
 
 
-@pytest.mark.parametrize("driven", [False, True])
+@pytest.mark.parametrize("driven", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_stretch_by_stretch_is_the_whole_series(driven, key):
     model, u = random_model(), None
     if driven:
@@ -274,6 +274,7 @@ def test_the_best_path_is_the_best_of_all():
         assert abs(often - 4000 * prob) < 5 * np.sqrt(4000 * prob) + 1
 
 
+@pytest.mark.slow
 def test_an_input_drives_the_chain(key):
     rng = np.random.default_rng(3)
     B, W = rng.normal(size=(2, 2)), rng.normal(size=(2, 2, 1))

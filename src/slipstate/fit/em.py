@@ -79,7 +79,12 @@ def baum_welch(
         starts += other_starts(hidden, batch, restarts, key)
     models = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
     models, trace, likelihoods, converged = _search(
-        models, batch, belief, tolerance, max_steps, progress
+        models,
+        batch,
+        jax.tree.map(jnp.asarray, belief),  # numbers of one program, not of many
+        tolerance,
+        max_steps,
+        progress,
     )
     ranked = np.where(np.isfinite(trace[-1]), trace[-1], -np.inf)
     best = int(np.argmax(ranked))

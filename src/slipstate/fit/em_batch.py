@@ -12,7 +12,7 @@ from slipstate.assimilate.hidden_markov import step_matrices
 from slipstate.assimilate.mode_expectations import Expectations, expect, expect_log
 from slipstate.assimilate.observations import Observations
 from slipstate.ground.errors import InputError
-from slipstate.ground.types import Flag, Scalar
+from slipstate.ground.types import Flag, Scalar, ScalarLike
 from slipstate.systems.chains import normalised_rows
 from slipstate.systems.emissions import Past
 from slipstate.systems.hidden_markov import HiddenMarkov, pasts
@@ -31,10 +31,10 @@ class ModePrior(eqx.Module):
             mode from collapsing onto one value, where the likelihood has no bound.
     """
 
-    initial: float
-    transition: float
-    sticky: float
-    rows: float
+    initial: ScalarLike
+    transition: ScalarLike
+    sticky: ScalarLike
+    rows: ScalarLike
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.ground.arrays import Numbers, as_real
-from slipstate.ground.types import Count, Key, Scalar
+from slipstate.ground.types import Count, Key, Scalar, ScalarLike
 from slipstate.systems.chains import check_probabilities, normalised_rows
 from slipstate.systems.emissions import (
     AbstractEmission,
@@ -109,7 +109,7 @@ class CategoricalEmission(AbstractEmission):
         mask: Bool[Array, "time obs"],
         past: Past,
         weights: Float[Array, "time mode"],
-        rows: float,
+        rows: ScalarLike,
     ) -> "CategoricalEmission":
         """Return weighted frequencies; the prior is a Dirichlet distribution."""
         shown = self._shown(y, mask)
@@ -117,7 +117,10 @@ class CategoricalEmission(AbstractEmission):
         return CategoricalEmission(normalised_rows(counts, self.probs), self.units)
 
     def log_prior(
-        self, y: Float[Array, "time obs"], mask: Bool[Array, "time obs"], rows: float
+        self,
+        y: Float[Array, "time obs"],
+        mask: Bool[Array, "time obs"],
+        rows: ScalarLike,
     ) -> Scalar:
         """Return rows sum of frequency times log probability."""
         often = _frequencies(self._shown(y, mask))
@@ -136,7 +139,9 @@ class CategoricalEmission(AbstractEmission):
     ) -> Float[Array, "time category"]:
         """Return a row with one 1 for each observed category."""
         code, _ = self._codes(y, mask)
-        return jax.nn.one_hot(code, self.probs.shape[1], dtype=y.dtype) * mask.astype(y.dtype)
+        return jax.nn.one_hot(code, self.probs.shape[1], dtype=y.dtype) * mask.astype(
+            y.dtype
+        )
 
 
 def _frequencies(shown: Float[Array, "time category"]) -> Float[Array, "1 category"]:

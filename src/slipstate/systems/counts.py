@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.ground.arrays import Numbers, as_real, check_finite, is_concrete
 from slipstate.ground.errors import InputError
-from slipstate.ground.types import Count, Key, Scalar
+from slipstate.ground.types import Count, Key, Scalar, ScalarLike
 from slipstate.systems.emissions import (
     AbstractEmission,
     Past,
@@ -110,7 +110,7 @@ class PoissonEmission(AbstractEmission):
         mask: Bool[Array, "time obs"],
         past: Past,
         weights: Float[Array, "time mode"],
-        rows: float,
+        rows: ScalarLike,
     ) -> "PoissonEmission":
         """Return weighted means; the prior is a gamma distribution."""
         seen = mask.astype(y.dtype)
@@ -121,7 +121,10 @@ class PoissonEmission(AbstractEmission):
         return PoissonEmission(jnp.where(count > 0, rates, self.rates), self.units)
 
     def log_prior(
-        self, y: Float[Array, "time obs"], mask: Bool[Array, "time obs"], rows: float
+        self,
+        y: Float[Array, "time obs"],
+        mask: Bool[Array, "time obs"],
+        rows: ScalarLike,
     ) -> Scalar:
         """Return rows (mean log rate - rate), summed."""
         pooled = pooled_mean(y, mask)[None]

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from slipstate.ground.arrays import is_concrete
 from slipstate.ground.elimination import UNROLL
 from slipstate.ground.errors import InputError
-from slipstate.ground.types import Count, Key, Scalar
+from slipstate.ground.types import Count, Key, Scalar, ScalarLike
 
 
 class Past(NamedTuple):
@@ -98,7 +98,7 @@ class AbstractEmission(eqx.Module):
         mask: Bool[Array, "time obs"],
         past: Past,
         weights: Float[Array, "time mode"],
-        rows: float,
+        rows: ScalarLike,
     ) -> "AbstractEmission":
         """Return the emission under which weighted rows are most likely.
 
@@ -117,7 +117,10 @@ class AbstractEmission(eqx.Module):
 
     @abstractmethod
     def log_prior(
-        self, y: Float[Array, "time obs"], mask: Bool[Array, "time obs"], rows: float
+        self,
+        y: Float[Array, "time obs"],
+        mask: Bool[Array, "time obs"],
+        rows: ScalarLike,
     ) -> Scalar:
         """Return the log density of the prior that `rows` means, up to a constant."""
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from slipstate.ground.arrays import Numbers, as_real, check_covariance, check_finite
 from slipstate.ground.elimination import psd_root
 from slipstate.ground.errors import InputError
-from slipstate.ground.types import Count, Key, Scalar
+from slipstate.ground.types import Count, Key, Scalar, ScalarLike
 from slipstate.systems.emissions import (
     AbstractEmission,
     Past,
@@ -134,7 +134,7 @@ class GaussianEmission(AbstractEmission):
         mask: Bool[Array, "time obs"],
         past: Past,
         weights: Float[Array, "time mode"],
-        rows: float,
+        rows: ScalarLike,
     ) -> "GaussianEmission":
         """Return weighted means and covariances; an inverse Wishart prior on these."""
         centre = pooled_mean(y, mask)[None]
@@ -148,7 +148,10 @@ class GaussianEmission(AbstractEmission):
         return GaussianEmission(coefs[:, 0] + centre, covs, self.units)
 
     def log_prior(
-        self, y: Float[Array, "time obs"], mask: Bool[Array, "time obs"], rows: float
+        self,
+        y: Float[Array, "time obs"],
+        mask: Bool[Array, "time obs"],
+        rows: ScalarLike,
     ) -> Scalar:
         """Return -rows/2 (log det C + trace C^-1 V), V the spread of the series."""
         return covariance_log_prior(self._matrices(), spread(y, mask), rows)
@@ -163,7 +166,7 @@ class GaussianEmission(AbstractEmission):
         mask: Bool[Array, "time obs"],
         weights: Float[Array, "time mode"],
         means: Float[Array, "mode obs"],
-        rows: float,
+        rows: ScalarLike,
     ) -> tuple[Float[Array, "mode obs"], Float[Array, "mode obs"]]:
         """Return weighted means and variances of each component by itself."""
         seen = mask.astype(y.dtype)
@@ -283,7 +286,7 @@ class AutoregressiveEmission(AbstractEmission):
         mask: Bool[Array, "time obs"],
         past: Past,
         weights: Float[Array, "time mode"],
-        rows: float,
+        rows: ScalarLike,
     ) -> "AutoregressiveEmission":
         """Return the weighted regression; an inverse Wishart prior on the noise."""
         modes, order, obs, _ = self.coefs.shape
@@ -305,7 +308,10 @@ class AutoregressiveEmission(AbstractEmission):
         return AutoregressiveEmission(coefs, offsets, covs, self.units)
 
     def log_prior(
-        self, y: Float[Array, "time obs"], mask: Bool[Array, "time obs"], rows: float
+        self,
+        y: Float[Array, "time obs"],
+        mask: Bool[Array, "time obs"],
+        rows: ScalarLike,
     ) -> Scalar:
         """Return -rows/2 (log det C + trace C^-1 V), V the spread of the series."""
         return covariance_log_prior(self.covs, spread(y, mask), rows)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.ground.elimination import UNROLL, decorrelate
 from slipstate.ground.linalg import symmetric
-from slipstate.ground.types import Flag, Scalar
+from slipstate.ground.types import Flag, Scalar, ScalarLike
 from slipstate.systems.beliefs import masked_log_density
 
 
@@ -71,7 +71,7 @@ def regress(
     rows: Weighted,
     coefs: Float[Array, "mode regressor obs"],
     covs: Float[Array, "mode obs obs"],
-    pseudo: float,
+    pseudo: ScalarLike,
     variances: Float[Array, " obs"],
 ) -> tuple[Float[Array, "mode regressor obs"], Float[Array, "mode obs obs"]]:
     """Return coefficients and covariances under which weighted rows are most likely.
@@ -127,7 +127,9 @@ def regress(
 
 
 def covariance_log_prior(
-    covs: Float[Array, "mode obs obs"], variances: Float[Array, " obs"], pseudo: float
+    covs: Float[Array, "mode obs obs"],
+    variances: Float[Array, " obs"],
+    pseudo: ScalarLike,
 ) -> Scalar:
     """Return the log density of the prior of `pseudo` rows, up to a constant.
 
