@@ -1,5 +1,7 @@
 """The page a fit ends with: one file, no script, nothing loaded from elsewhere."""
 
+import re
+
 import jinja2
 import numpy as np
 import pandas as pd
@@ -135,13 +137,13 @@ def models_shown(models: pd.DataFrame) -> Table:
         rows.append(
             [
                 name,
-                f"{row['log_score_nats']:.3f}",
+                f"{row['log_score_nats']:.3f}".replace("-", "−"),
                 "–" if number == 0 else behind,
                 f"{row['nis']:.2f}",
                 f"{100.0 * row['coverage90']:.1f} %",
-                "–" if baseline else f"{row['log_likelihood']:,.2f}",
+                "–" if baseline else f"{row['log_likelihood']:,.2f}".replace("-", "−"),
                 "–" if baseline else f"{int(row['free_parameters'])}",
-                "–" if baseline else f"{row['bic']:,.1f}",
+                "–" if baseline else f"{row['bic']:,.1f}".replace("-", "−"),
                 "baseline" if baseline else str(row["outcome"]).replace("_", " "),
             ]
         )
@@ -164,10 +166,19 @@ def parameters_shown(parameters: pd.DataFrame, *, named: bool = False) -> Table:
             str(row["parameter"]),
             number_in_words(float(row["value"])),
             number_in_words(error) if np.isfinite(error) else "–",
-            "" if row["unit"] == "1" else str(row["unit"]).replace("sqrt(", "√("),
+            "" if row["unit"] == "1" else unit_shown(str(row["unit"])),
         ]
         rows.append([str(row["model"]), *cells] if named else cells)
     return Table(["Model", *heads] if named else heads, rows, [""] * len(rows))
+
+
+def unit_shown(unit: str) -> str:
+    """Return a unit with a root sign, such as mm/√day for mm/sqrt(day).
+
+    Args:
+        unit: As in `parameters.csv`.
+    """
+    return re.sub(r"sqrt\((\w+)\)", r"√\1", unit)
 
 
 def number_in_words(value: float) -> str:

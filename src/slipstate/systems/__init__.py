@@ -33,6 +33,10 @@ from slipstate.systems.continuous import (
 from slipstate.systems.counts import (
     PoissonEmission,
 )
+from slipstate.systems.drift_switch import (
+    Drift,
+    DriftSwitch,
+)
 from slipstate.systems.driven_chains import (
     DrivenChain,
     RateChain,
@@ -90,6 +94,16 @@ from slipstate.systems.recurrent import (
     soft_guard,
 )
 from slipstate.systems.samples import Ensemble, Particles
+from slipstate.systems.structural import (
+    AbstractPart,
+    Level,
+    Season,
+    Stationary,
+    StructuralTransition,
+    Trend,
+    gauss_markov,
+    structural,
+)
 from slipstate.systems.switching import (
     AbstractSwitchingModel,
     SwitchingLinearGaussian,
@@ -108,6 +122,7 @@ __all__ = [
     "AbstractLinearTransition",
     "AbstractModel",
     "AbstractObservation",
+    "AbstractPart",
     "AbstractStateSpaceModel",
     "AbstractSwitchingModel",
     "AbstractTransition",
@@ -121,6 +136,8 @@ __all__ = [
     "ContinuousTransition",
     "DiagonalTransition",
     "Diffuse",
+    "Drift",
+    "DriftSwitch",
     "DrivenChain",
     "Ensemble",
     "Gaussian",
@@ -129,6 +146,7 @@ __all__ = [
     "HiddenMarkov",
     "IntegratedWiener",
     "LaggedTransition",
+    "Level",
     "LinearAggregatedObservation",
     "LinearGaussian",
     "LinearLaggedTransition",
@@ -144,16 +162,22 @@ __all__ = [
     "ProductKernel",
     "RateChain",
     "RecurrentSwitching",
+    "Season",
     "StateSpaceModel",
+    "Stationary",
     "Stock",
+    "StructuralTransition",
     "SumKernel",
     "SwitchingLinearGaussian",
     "Total",
+    "Trend",
     "VaryingLinearGaussian",
+    "gauss_markov",
     "gaussian_log_density",
     "gaussian_process",
     "is_linear",
     "masked_log_density",
     "mixed_frequency",
     "soft_guard",
+    "structural",
 ]

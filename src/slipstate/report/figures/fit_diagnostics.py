@@ -28,6 +28,7 @@ from slipstate.report.style import (
 from slipstate.report.view import TimeAxis
 
 _WINDOWS = 24
+_IN_WINDOW = 10  # rows, at least
 
 
 def draw_fit_diagnostics(fit: xr.Dataset) -> Drawing:
@@ -90,7 +91,9 @@ def standardised(fit: xr.Dataset, model: str) -> np.ndarray:
 def _draw_nis(axes: Axes, fit: xr.Dataset, z: np.ndarray, axis: TimeAxis) -> None:
     x = axis.place(fit["time"].values.astype("datetime64[ns]"))
     edges = np.unique(
-        np.linspace(0, z.size, min(_WINDOWS, z.size // 4) + 1).astype(int)
+        np.linspace(0, z.size, max(1, min(_WINDOWS, z.size // _IN_WINDOW)) + 1).astype(
+            int
+        )
     )
     for first, last in pairwise(edges):
         inside = z[first:last][np.isfinite(z[first:last])]

@@ -25,7 +25,7 @@ from slipstate.report.view import TimeAxis, thin
 
 _BAND = 1.6448536269514722  # standard deviations on either side of a 90 % band
 _FAN = ((0.05, 0.95, 0.30), (0.25, 0.75, 0.50))
-_CLOSE = 4  # times the horizon that is shown of the past beside a forecast
+_CLOSE = 3  # times the horizon that is shown of the past beside a forecast
 
 
 def draw_fit_series(fit: xr.Dataset) -> Drawing:
