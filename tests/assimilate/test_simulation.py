@@ -30,8 +30,9 @@ def problem():
     return matrices, y
 
 
-def dense(m0, P0, F, Q, H, R, y):
+def dense(matrices, y):
     """All states as one Gaussian vector, conditioned once; noise may be singular."""
+    m0, P0, F, Q, H, R = matrices
     move = np.eye(ROWS * STATE)
     for k in range(1, ROWS):
         rows = slice(k * STATE, (k + 1) * STATE)
@@ -56,7 +57,7 @@ def test_a_path_is_the_exact_affine_map_of_its_noise(problem):
     size = ROWS * STATE
     units = jnp.concatenate([jnp.zeros((size, 1)), jnp.eye(size)], axis=1)
     made = paths(steps, units.reshape(ROWS, STATE, size + 1)).reshape(size, -1)
-    mean, cov = dense(*matrices, y)
+    mean, cov = dense(matrices, y)
     np.testing.assert_allclose(made[:, 0], mean, atol=1e-12)
     root = np.asarray(made[:, 1:] - made[:, :1])
     np.testing.assert_allclose(root @ root.T, cov, atol=1e-12)
@@ -69,7 +70,7 @@ def test_the_moments_of_many_draws_are_the_smoothers(problem, key):
         LinearGaussian(*matrices), Observations(y), draws=draws, key=key
     )
     assert got.shape == (draws, ROWS, STATE)
-    mean, cov = dense(*matrices, y)
+    mean, cov = dense(matrices, y)
     flat = np.asarray(got).reshape(draws, -1)
     sd = np.sqrt(np.maximum(np.diagonal(cov), 0))
     apart = flat.mean(axis=0) - mean

@@ -143,9 +143,9 @@ class ConstantGainKalman(AbstractExactSeries):
                 )
             ),
         )
-        out = jax.tree.map(lambda x: _join(x, count), out)
-        last = jax.tree.map(lambda x: x[-1], out[1])
-        return SeriesPass(*out, running.after(last, rows.t))
+        before, after, info = jax.tree.map(lambda x: _join(x, count), out)
+        last = jax.tree.map(lambda x: x[-1], after)
+        return SeriesPass(before, after, info, running.after(last, rows.t))
 
     def smooth_rows(self, model: AbstractModel, rows: Rows, done: SeriesPass) -> State:
         """Return the state at each row given all rows, stacked along time.

@@ -90,7 +90,8 @@ def compose(first: Element, second: Element) -> Element:
     n = first.offset.shape[0]
     none = jnp.zeros((n, 0), first.cov.dtype)
     apart = _apart(first, second.seen, second.data)
-    middle = _learn(first, *_one_by_one(first.cov, none, second.seen, apart)[::2])
+    found, _, rows = _one_by_one(first.cov, none, second.seen, apart)
+    middle = _learn(first, found, rows)
     return Element(
         second.gain @ middle.gain,
         second.gain @ middle.offset + second.offset,

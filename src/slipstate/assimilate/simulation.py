@@ -20,11 +20,11 @@ from jaxtyping import Array, Float
 
 from slipstate.assimilate.kalman import BackwardStep, Kalman, require_linear
 from slipstate.assimilate.observations import Observations
+from slipstate.assimilate.protocol import State
 from slipstate.assimilate.run import filter_series
 from slipstate.ground.elimination import psd_root
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key
-from slipstate.systems.beliefs import Diffuse, Gaussian
 from slipstate.systems.protocol import AbstractModel
 
 _EXACT = Kalman()
@@ -95,8 +95,8 @@ def paths(
 def _steps(
     model: AbstractModel,
     observations: Observations,
-    predicted: Gaussian | Diffuse,
-    filtered: Gaussian | Diffuse,
+    predicted: State,
+    filtered: State,
 ) -> BackwardStep:
     """Return the step backwards at every row; the last one starts from nothing."""
     rows = observations.rows()
