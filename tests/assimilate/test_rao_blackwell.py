@@ -64,7 +64,7 @@ def every_past(y):
         logs.append(log)
         means.append(m)
         lasts.append(path[-1])
-    total = scipy.special.logsumexp(logs)
+    total = np.logaddexp.reduce(logs)
     weights = np.exp(np.array(logs) - total)
     probs = [weights[np.array(lasts) == mode].sum() for mode in range(2)]
     return total, weights @ np.array(means), np.array(probs)

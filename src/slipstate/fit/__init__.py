@@ -22,6 +22,10 @@ from slipstate.fit.mode_choice import (
     compare_modes,
 )
 from slipstate.fit.optimise import maximise
+from slipstate.fit.recurrent_em import (
+    Guard,
+    fit_recurrent,
+)
 from slipstate.fit.store import FolderStore
 from slipstate.fit.switching_em import (
     fit_switching,
@@ -41,6 +45,7 @@ __all__ = [
     "Checkpoint",
     "ChunkLog",
     "FolderStore",
+    "Guard",
     "Interval",
     "ModeChoice",
     "ModePrior",
@@ -51,6 +56,7 @@ __all__ = [
     "baum_welch",
     "compare_modes",
     "fingerprint",
+    "fit_recurrent",
     "fit_switching",
     "load_checkpoint",
     "maximise",

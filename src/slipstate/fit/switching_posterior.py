@@ -73,7 +73,10 @@ class ModeChain(eqx.Module):
 
 
 def follow_states(
-    parts: Parts, observations: Observations, probs: Float[Array, "time mode"]
+    parts: Parts,
+    observations: Observations,
+    probs: Float[Array, "time mode"],
+    further: tuple[Float[Array, "time n n"], Float[Array, "time n"]] | None = None,
 ) -> StatePath:
     """Return the best q(states) for given mode probabilities.
 
@@ -81,6 +84,8 @@ def follow_states(
         parts: The model.
         observations: The series.
         probs: Probability of each mode at each row.
+        further: What else is known of each state, as precision and as precision times
+            mean; None for nothing.
 
     Returns:
         q(states).
@@ -100,43 +105,53 @@ def follow_states(
     diagonal = diagonal.at[:-1].add(sum_over(turned))
     h = h.at[0].add(start @ parts.mean).at[1:].add(sum_over(push))
     h = h.at[:-1].add(-sum_over(pull))
+    if further is not None:
+        diagonal, h = diagonal + further[0], h + further[1]
     below = -sum_over(G)  # precision between a state (rows) and the one before
     return _solve(diagonal, below, h)
 
 
-def follow_modes(parts: Parts, path: StatePath) -> ModeChain:
+def follow_modes(
+    parts: Parts,
+    path: StatePath,
+    log_switch: Float[Array, "steps mode mode"] | None = None,
+) -> ModeChain:
     """Return the best q(modes) for a given q(states).
 
     Args:
         parts: The model.
         path: q(states).
+        log_switch: Log probability of each next mode at each step; None for the switch
+            of the model at all steps.
 
     Returns:
         q(modes), by messages forwards and backwards.
     """
-    log_switch = jnp.where(
-        parts.switch > 0,
-        jnp.log(jnp.where(parts.switch > 0, parts.switch, 1.0)),
-        NEVER,
-    )
+    if log_switch is None:
+        possible = parts.switch > 0
+        always = jnp.where(
+            possible, jnp.log(jnp.where(possible, parts.switch, 1.0)), NEVER
+        )
+        steps = path.means.shape[0] - 1
+        log_switch = jnp.broadcast_to(always, (steps, *always.shape))
     weights = _step_densities(parts, path)
     first = jnp.maximum(parts.log_probs, NEVER)
 
-    def ahead(log_a: Array, weight: Array) -> tuple[Array, Array]:
-        log_a = jax.nn.logsumexp(log_a[:, None] + log_switch, axis=0) + weight
+    def ahead(log_a: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        log_a = jax.nn.logsumexp(log_a[:, None] + row[0], axis=0) + row[1]
         return log_a, log_a
 
-    def back(log_b: Array, weight: Array) -> tuple[Array, Array]:
-        log_b = jax.nn.logsumexp(log_switch + (weight + log_b)[None], axis=1)
+    def back(log_b: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        log_b = jax.nn.logsumexp(row[0] + (row[1] + log_b)[None], axis=1)
         return log_b, log_b
 
-    last, forward = jax.lax.scan(ahead, first, weights)
+    last, forward = jax.lax.scan(ahead, first, (log_switch, weights))
     forward = jnp.concatenate([first[None], forward])
     end = jnp.zeros_like(first)
-    _, backward = jax.lax.scan(back, end, weights, reverse=True)
+    _, backward = jax.lax.scan(back, end, (log_switch, weights), reverse=True)
     backward = jnp.concatenate([backward, end[None]])
     total = jax.nn.logsumexp(last)
-    pairs = forward[:-1, :, None] + log_switch[None]
+    pairs = forward[:-1, :, None] + log_switch
     pairs = pairs + (weights + backward[1:])[:, None, :]
     return ModeChain(
         jax.nn.softmax(forward + backward, axis=1), jnp.exp(pairs - total), total
