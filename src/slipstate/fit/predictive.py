@@ -72,7 +72,8 @@ class Predictive(NamedTuple):
         each = scipy.special.xlogy(y[:, None], self.means) - self.means
         each = each - scipy.special.gammaln(y + 1.0)[:, None]
         with np.errstate(divide="ignore"):
-            return scipy.special.logsumexp(each + np.log(self.weights), axis=-1)
+            terms = scipy.special.logsumexp(each + np.log(self.weights), axis=-1)
+        return np.asarray(terms)
 
     def quantiles(self, levels: list[float]) -> Float[np.ndarray, "time quantile"]:
         """Return quantiles at each time.
