@@ -10,8 +10,9 @@ component of the state that lies there is changed:
 then moved to the exact mean and variance of the posterior mixture at g. Nothing is
 drawn, so neighbouring places, which hear nearly the same observations, change nearly
 alike and a smooth field stays smooth. With h = 1 it is the local ensemble transform
-Kalman filter. The bandwidth is one for all places, raised until the weights are worth
-enough on average.
+Kalman filter, and h = 1 is the default for a linear observation: a few members know too
+little of a place's neighbourhood for narrower components to pay. Otherwise the
+bandwidth is one for all places, raised until the weights are worth enough on average.
 """
 
 from collections.abc import Callable
@@ -96,8 +97,8 @@ class LocalBridgeFilter(AbstractFilter):
     Attributes:
         neighbours: The observations near each state component.
         members: Size of the ensemble, at least 2.
-        bandwidth: c, factor on the rule-of-thumb bandwidth; None for the default of
-            `BridgeFilter`.
+        bandwidth: c, factor on the rule-of-thumb bandwidth; None for h = 1 where the
+            observation is linear, and the default of `BridgeFilter` otherwise.
         theta: Fraction of the members the weights must be worth, averaged over places;
             None for the default of `BridgeFilter`.
         inflation: Factor on the forecast anomalies before each update.
@@ -198,7 +199,10 @@ class LocalBridgeFilter(AbstractFilter):
         worth = lambda n: jnp.mean(
             1.0 / jnp.sum(jax.nn.softmax(n.log_weights, axis=1) ** 2, axis=1)
         )
-        h = self._climb(lambda h: worth(local(h)))
+        if shared and self.bandwidth is None:
+            h = jnp.ones((), y.dtype)
+        else:
+            h = self._climb(lambda h: worth(local(h)))
         near = local(h)
         analysis = jax.vmap(lambda near, row: self._cross(near, row, z, h))(near, L)
         usable = jnp.any(mask) & jnp.any(jnp.isfinite(near.log_weights))

@@ -1,0 +1,87 @@
+"""The bridge for fields: the local ensemble Kalman filter as a limit, and its lists."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slipstate.assimilate.bridge import (
+    LocalBridgeFilter,
+    near_observations,
+    ring_neighbours,
+)
+from slipstate.assimilate.local_ensemble import LocalEnsembleTransformKalman
+from slipstate.assimilate.localise import Localisation, gaspari_cohn
+from slipstate.ground.errors import InputError, MethodError
+from slipstate.systems import Ensemble, LinearGaussian
+
+D, M = 12, 6
+MODEL = LinearGaussian(
+    np.zeros(D), np.eye(D), np.eye(D), np.eye(D), np.eye(D), 0.5 * np.eye(D)
+)
+
+
+def taper(half_width=2.0):
+    apart = np.abs(np.arange(D)[:, None] - np.arange(D)[None, :])
+    return gaspari_cohn(jnp.asarray(np.minimum(apart, D - apart) / half_width))
+
+
+@eqx.filter_jit
+def update(method, x, y, mask, key):
+    return method.update(MODEL, Ensemble(x), y, mask, None, key=key)
+
+
+def smooth_cloud(key):
+    angle = 2 * np.pi * np.arange(D) / D
+    waves = np.stack([np.ones(D), np.cos(angle), np.sin(angle), np.cos(2 * angle)])
+    return jax.random.normal(key, (M, 4)) @ jnp.asarray(waves)
+
+
+def test_lists_hold_what_the_matrix_holds():
+    dense = np.asarray(taper())
+    for lists in (near_observations(Localisation(dense)), ring_neighbours(D, 2.0)):
+        rebuilt = np.zeros((D, D))
+        np.add.at(rebuilt, (np.arange(D)[:, None], lists.index), lists.taper)
+        np.testing.assert_allclose(rebuilt, dense, atol=1e-12)
+    every = ring_neighbours(D, 2.0, every=3)
+    rebuilt = np.zeros((D, D // 3))
+    np.add.at(rebuilt, (np.arange(D)[:, None], every.index), every.taper)
+    np.testing.assert_allclose(rebuilt, dense[:, ::3], atol=1e-12)
+    with pytest.raises(InputError, match="`half_width`"):
+        ring_neighbours(D, 6.0)
+
+
+def test_one_wide_component_is_the_local_ensemble_transform_kalman_filter(key):
+    x, mask = smooth_cloud(key), jnp.arange(D) != 4
+    y = jnp.sin(1.0 + jnp.arange(1.0 * D))
+    lists = ring_neighbours(D, 2.0)
+    got, _ = update(LocalBridgeFilter(lists, M), x, y, mask, key)
+    letkf = LocalEnsembleTransformKalman(Localisation(taper()), members=M, rotate=False)
+    want, _ = update(letkf, x, y, mask, key)
+    np.testing.assert_allclose(got.members, want.members, atol=1e-8)
+
+
+def test_narrow_components_keep_a_field_smooth_and_nothing_makes_it_nan(key):
+    x, all_seen = smooth_cloud(key), jnp.ones(D, bool)
+    method = LocalBridgeFilter(ring_neighbours(D, 2.0), M, bandwidth=0.7, theta=0.3)
+    y = jnp.sin(jnp.arange(1.0 * D))
+    got, info = update(method, x, y, all_seen, key)
+    rough = lambda a: np.abs(np.diff(np.asarray(a), axis=1)).max()
+    assert rough(got.members) < 3.0 * rough(x)
+    assert 0.0 < info.bandwidth < 1.0
+    for cloud, value in (
+        (jnp.ones((M, D)), y),
+        (x, 1e4 * y),
+        (x.at[2].set(jnp.nan), y),
+        (jnp.repeat(x[:2], M // 2, axis=0), y),
+    ):
+        after, info = update(method, cloud, value, all_seen, key)
+        assert np.isfinite(after.members).all()
+        assert np.isfinite(method.log_likelihood(info))
+    same, info = update(method, x, y, ~all_seen, key)
+    np.testing.assert_array_equal(same.members, x)
+    assert method.log_likelihood(info) == 0.0
+    wrong = LocalBridgeFilter(ring_neighbours(D + 1, 2.0), M)
+    with pytest.raises(MethodError, match="`neighbours`"):
+        wrong.check(MODEL)
