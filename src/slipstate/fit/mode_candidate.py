@@ -55,7 +55,8 @@ def is_count(series: Series) -> bool:
     """Tell whether a series counts something."""
     values = series.values[np.isfinite(series.values)]
     whole = np.all(values == np.round(values)) and values.min() >= 0.0
-    return series.unit == "1" and bool(whole) and values.max() <= _MOST_COUNT
+    few = values.max() <= _MOST_COUNT
+    return series.unit == "1" and bool(whole) and bool(few)
 
 
 def _fit(series: Series, modes: int, key: Key) -> Fitted:
