@@ -173,6 +173,7 @@ def test_noise_free_directions_need_no_jitter(method):
     np.testing.assert_allclose(got.means[:, 1], 2 * got.means[:, 0], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FORMS, ids=_form)
 def test_gradients_are_those_of_the_scalar_form(method):
     """With masks, and with a direction without noise, whose factor has a zero."""
@@ -182,7 +183,7 @@ def test_gradients_are_those_of_the_scalar_form(method):
 
     def height(scale, method):
         model = LinearGaussian(m0, scale * P0, F, scale * Q, H, R / scale)
-        return smooth_series(model, Observations(y), method).log_likelihood
+        return filter_series(model, Observations(y), method).log_likelihood
 
     got = jax.grad(height)(jnp.ones(()), method)
     want = jax.grad(height)(jnp.ones(()), SEQUENTIAL)
