@@ -15,8 +15,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from slipstate.ground.roots import inverse_and_shrinkage
-
 _BATCHED = 12  # rows up to which elimination over the batch beats a library call
 _TRIPS = 10
 _A_FEW = 8.0
@@ -35,10 +33,37 @@ def inverse_and_root(
     """
     n = C.shape[0]
     if n > _BATCHED:
-        inverse, phi = jax.vmap(inverse_and_shrinkage, in_axes=2, out_axes=2)(C)
-        # (I + C)^-1/2 = I + phi C
-        return inverse, _eye(C) + jnp.einsum("ijb,jkb->ikb", phi, C)
+        return jax.vmap(_by_eigenvalues, in_axes=2, out_axes=2)(C)
     return _small(C)
+
+
+@jax.custom_jvp
+def _by_eigenvalues(
+    C: Float[Array, "n n"],
+) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+    a, vectors = _roots(C)
+    inverse = (vectors / (a * a)[None, :]) @ vectors.T
+    return inverse, (vectors / a[None, :]) @ vectors.T
+
+
+@_by_eigenvalues.defjvp
+def _slopes(
+    primals: tuple[Float[Array, "n n"]], tangents: tuple[Float[Array, "n n"]]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    a, vectors = _roots(primals[0])
+    inside = -(vectors.T @ tangents[0] @ vectors) / (a[:, None] * a[None, :])
+    d_inverse = inside / (a[:, None] * a[None, :])
+    d_root = inside / (a[:, None] + a[None, :])
+    values = (
+        (vectors / (a * a)[None, :]) @ vectors.T,
+        (vectors / a[None, :]) @ vectors.T,
+    )
+    return values, (vectors @ d_inverse @ vectors.T, vectors @ d_root @ vectors.T)
+
+
+def _roots(C: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    values, vectors = jnp.linalg.eigh(0.5 * (C + C.T))
+    return jnp.sqrt(1.0 + jnp.maximum(values, 0.0)), vectors
 
 
 def _small(
