@@ -91,16 +91,20 @@ def _quantiles(x: Float[Array, " ens"], y: Scalar, sd: Scalar) -> Float[Array, "
     share = (wanted - upto[left]) / jnp.where(mass[left + 1] > 0, mass[left + 1], 1.0)
     within = x[left] + jnp.clip(share, 0.0, 1.0) * (x[left + 1] - x[left])
 
-    def beyond(share: Array, mean: Scalar, log_all: Scalar, side: float) -> Array:
+    def beyond(
+        share: Array, mean: Scalar, log_all: Scalar, side: float, here: Array
+    ) -> Array:
         """Return the point beyond which lies `share` of the product's tail."""
-        tiny = jnp.finfo(x.dtype).tiny
-        p = jnp.clip(share, tiny, 1.0) * jnp.exp(jnp.maximum(log_all, -600.0))
-        point = mean - side * root * inverse(jnp.clip(p, tiny, 1.0 - 1e-16))
-        # so deep in a tail that it has no quantiles: an exponential from the end
-        return jnp.where(log_all > -600.0, point, jnp.nan)
+        # so deep in a tail that it has no quantiles: its end stands for it
+        usable = here & (log_all > -600.0) & (share > 0.0) & (share < 1.0)
+        p = jnp.where(usable, share, 0.5) * jnp.exp(jnp.maximum(log_all, -600.0))
+        p = jnp.where(usable & (p < 1.0), p, 0.5)
+        point = mean - side * root * inverse(p)
+        return jnp.where(usable, point, x[0 if side < 0 else -1])
 
-    high = beyond((1.0 - wanted) / mass[-1], high_mean, high_beyond, 1.0)
-    low = beyond(wanted / mass[0], low_mean, low_beyond, -1.0)
-    high = jnp.where(jnp.isfinite(high), jnp.maximum(high, x[-1]), x[-1])
-    low = jnp.where(jnp.isfinite(low), jnp.minimum(low, x[0]), x[0])
+    some = mass > 0.0
+    safe = jnp.where(some, mass, 1.0)
+    high = beyond((1.0 - wanted) / safe[-1], high_mean, high_beyond, 1.0, box == M)
+    low = beyond(wanted / safe[0], low_mean, low_beyond, -1.0, box == 0)
+    high, low = jnp.maximum(high, x[-1]), jnp.minimum(low, x[0])
     return jnp.where(box == 0, low, jnp.where(box == M, high, within))
