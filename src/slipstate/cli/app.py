@@ -61,6 +61,10 @@ _GO_ON = (
 )
 
 
+_NOTHING = "interrupted: nothing was written"
+_WHOLE = {"fit", "memory", "doctor"}  # verbs that write at their end or not at all
+
+
 class Verbs(TyperGroup):
     """The verbs, and the one place where their failures become one line."""
 
@@ -73,7 +77,8 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo(_GO_ON, err=True)
+            whole = ctx.invoked_subcommand in _WHOLE
+            typer.echo(_NOTHING if whole else _GO_ON, err=True)
             raise typer.Exit(130) from None
 
 

@@ -34,7 +34,8 @@ class Predictive(NamedTuple):
     Attributes:
         weights: Weight of each component of the mixture.
         means: Mean of each component.
-        sds: Its standard deviation; of a count the square root of the mean.
+        sds: Its standard deviation, NaN where a diffuse start is still unknown; of a
+            count the square root of the mean.
         counts: Whether the components are Poisson distributions.
     """
 
@@ -179,5 +180,5 @@ def _linear_moments(
     variances = np.maximum(np.einsum("a,tmab,b->tm", h, covs, h), 0.0)
     if isinstance(states, Diffuse):
         reach = np.einsum("a,tad->td", h, np.asarray(states.directions))
-        variances[(reach != 0).any(1)] = np.inf
+        variances[(reach != 0).any(1)] = np.nan  # nothing is known yet
     return weights, means @ h + offset, variances
