@@ -182,6 +182,7 @@ def test_irregular_stamps_with_equal_gaps_are_the_regular_grid():
     np.testing.assert_allclose(timed.log_likelihood, plain.log_likelihood, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_stamp_without_observation_changes_nothing():
     rng = np.random.default_rng(4)
     t = np.sort(rng.uniform(0, 6, size=12))

@@ -144,6 +144,7 @@ def test_an_unknown_past_takes_what_the_first_figure_says():
     np.testing.assert_allclose(means[0][:, :2], means[1][:, :2], rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_stock_is_the_model_itself():
     y = published()
     got = filter_series(
