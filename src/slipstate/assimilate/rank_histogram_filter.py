@@ -51,10 +51,11 @@ class RankHistogramFilter(AbstractSerialFilter):
     def increments(self, z: Float[Array, " ens"], y: Scalar) -> Float[Array, " ens"]:
         """Return the moves to the quantiles of the posterior."""
         order = jnp.argsort(z)
-        spread = jnp.sqrt(jnp.sum((z - jnp.mean(z)) ** 2) / (self.members - 1))
-        some = spread > 0.0
+        var = jnp.sum((z - jnp.mean(z)) ** 2) / (self.members - 1)
+        some = var > 0.0
+        spread = jnp.sqrt(jnp.where(some, var, 1.0))
         x = z[order]
-        moved = _quantiles(x, y, jnp.where(some, spread, 1.0))
+        moved = _quantiles(x, y, spread)
         change = jnp.where(some, moved - x, 0.0)
         return jnp.zeros_like(z).at[order].set(change)
 
