@@ -69,9 +69,9 @@ from slipstate.ground.params import (
 )
 
 __all__ = [
-    "CANDIDATES",
     "AbstractBijection",
     "AbstractCandidate",
+    "CANDIDATES",
     "Checkpoint",
     "ChunkLog",
     "Comparison",
