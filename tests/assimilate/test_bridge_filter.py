@@ -232,16 +232,23 @@ def test_members_pay_for_a_change_of_mode(key):
         lambda x: (x[0] > 0).astype(int), jnp.array([[0.0, -jnp.inf], [-jnp.inf, 0.0]])
     )
     free = SwitchCost(never.mode, jnp.zeros((2, 2)))
-    y, mask = jnp.array([2.0, 0.0]), jnp.array([True, False])
+    y, mask = jnp.array([0.0, 0.2]), jnp.array([False, True])
     crossed = []
     for switch in (never, free):
         method = BridgeFilter(
-            members=12, theta=0.0, guard=1.0, switch=switch, keep_coupling=True
+            members=12,
+            theta=0.0,
+            guard=1.0,
+            epsilon=10.0,
+            switch=switch,
+            keep_coupling=True,
         )
-        plan = np.asarray(update(method, flat, x, y, mask, key)[1].coupling)
-        crossed.append(plan[:6, 6:].sum())
-    # the observation moves nearly all mass to the right; those who may not cross stay
-    assert crossed[0] < 1e-3 < 0.3 < crossed[1]
+        _, info = update(method, flat, x, y, mask, key)
+        crossed.append(np.asarray(info.coupling)[:6, 6:].sum())
+    # what the weights ask for has to cross; nothing else does unless it is free
+    left = np.asarray(jax.nn.softmax(info.log_weights))[:6].sum()
+    np.testing.assert_allclose(crossed[0], max(0.5 - left, 0.0), atol=1e-3)
+    assert crossed[1] > crossed[0] + 0.1
 
 
 def test_wrong_settings_are_refused():
