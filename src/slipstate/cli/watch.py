@@ -11,7 +11,7 @@ import typer
 HELP = """
 Follow observations in arrival order, forecast, report ruptures, keep score.
 
-Several stations are watched together: they share one slow-slip switch, step each on
+Several stations are watched together: they share one slow-slip switch, step each on \
 their own, and their common mode is told from both.
 
 Examples:
