@@ -65,8 +65,13 @@ class NonlinearEnsembleTransform(AbstractEnsembleFilter):
 
         if self.localisation is None:
             weights, root = weighted(jnp.ones_like(seen.innovation))
-            return jnp.sqrt(M - 1.0) * (weights @ X), jnp.sqrt(M) * (root @ X)
+            return jnp.sqrt(M - 1.0) * (weights @ X), _centred(jnp.sqrt(M) * (root @ X))
         taper = self.localisation.taper.astype(X.dtype)
         weights, roots = jax.vmap(weighted)(taper)
         shift = jnp.sqrt(M - 1.0) * jnp.sum(weights * X.T, axis=1)
-        return shift, jnp.sqrt(M) * jnp.einsum("gij,jg->ig", roots, X)
+        return shift, _centred(jnp.sqrt(M) * jnp.einsum("gij,jg->ig", roots, X))
+
+
+def _centred(X: Float[Array, "ens state"]) -> Float[Array, "ens state"]:
+    """Return anomalies that sum to zero, which a root of rounding spoils."""
+    return X - jnp.mean(X, axis=0, keepdims=True)
