@@ -4,7 +4,6 @@ from slipstate.fit.candidate import (
     AbstractCandidate,
 )
 from slipstate.fit.candidates import (
-    CANDIDATES,
     choose_candidates,
 )
 from slipstate.fit.checkpoint import (
@@ -71,7 +70,6 @@ from slipstate.ground.params import (
 __all__ = [
     "AbstractBijection",
     "AbstractCandidate",
-    "CANDIDATES",
     "Checkpoint",
     "ChunkLog",
     "Comparison",
