@@ -80,7 +80,7 @@ def _fit(series: Series, modes: int, key: Key) -> Fitted:
     kind = "Poisson" if counts else "normal"
     return Fitted(
         name="hmm",
-        words=f"{modes} hidden modes with {kind} observations",
+        words=f"{modes} hidden modes with {kind} observations, one move a row",
         model=model,
         method=ForwardBackward(),
         numbers=(),
