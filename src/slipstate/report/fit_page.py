@@ -15,6 +15,7 @@ from slipstate.report.style import Drawing
 from slipstate.report.words import Table
 
 _BASELINES = ("persistence", "climatology")
+_TIMES = {"s": "seconds", "day": "days", "year": "calendar years"}
 _FACTS = {
     "slipstate_version": "slipstate",
     "source": "source",
@@ -106,7 +107,7 @@ def describe_series(fit: xr.Dataset) -> str:
     return (
         f"{int(seen.sum()):,} samples {spacing} {period}{gaps}. Models were fitted to "
         f"the first {int((seen & training).sum()):,} and scored on the other "
-        f"{int((seen & ~training).sum()):,}. Times count in units of one {unit}."
+        f"{int((seen & ~training).sum()):,}. Time counts in {_TIMES[unit]}."
     )
 
 

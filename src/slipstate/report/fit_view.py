@@ -2,7 +2,6 @@
 
 import numpy as np
 import xarray as xr
-from matplotlib.dates import date2num
 
 from slipstate.report.view import TimeAxis
 
@@ -22,13 +21,7 @@ def fit_axis(fit: xr.Dataset) -> TimeAxis:
     return TimeAxis(times[0], 1.0 / _SECONDS, "time since start (s)")
 
 
-def value_label(fit: xr.Dataset) -> str:
-    """Return the name of the column and its unit."""
+def value_label(fit: xr.Dataset, less: str = "") -> str:
+    """Return the name of the column, what was taken from it, and its unit."""
     unit = str(fit["observed"].attrs["units"])
-    return str(fit.attrs["column"]) + ("" if unit == "1" else f" ({unit})")
-
-
-def day_width(fit: xr.Dataset) -> float:
-    """Return the commonest step between rows, in days of the axis' dates."""
-    places = date2num(fit["time"].values.astype("datetime64[ns]"))
-    return float(np.median(np.diff(places)))
+    return f"{fit.attrs['column']}{less}" + ("" if unit == "1" else f" ({unit})")

@@ -51,9 +51,9 @@ def draw_fit_modes(fit: xr.Dataset, model: str) -> Drawing | None:
         for number, (row, mode) in enumerate(zip(panels, shown)):
             axes = row[0]
             colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
-            place, now = thin(x, known.sel(mode=mode).values)
+            place, now = thin(x, known.sel(mode=mode).values, peaks=True)
             axes.plot(place, now, color=DOT, lw=0.7, zorder=2, label="as known then")
-            place, after = thin(x, late.sel(mode=mode).values)
+            place, after = thin(x, late.sel(mode=mode).values, peaks=True)
             axes.fill_between(place, 0.0, after, color=colour, alpha=0.30, lw=0)
             axes.plot(
                 place, after, color=colour, lw=1.0, zorder=3, label="given everything"
@@ -71,7 +71,8 @@ def draw_fit_modes(fit: xr.Dataset, model: str) -> Drawing | None:
         title=f"Modes of {model}",
         caption=(
             f"Probability of each mode but the commonest ({commonest}): grey, given "
-            "the observations up to each time; coloured, given all of them."
+            "the observations up to each time; coloured, given all of them. "
+            "Where a pixel holds many times the largest is drawn."
         ),
         alt=f"Probability of the modes {', '.join(shown)} of {model} in time.",
     )

@@ -25,6 +25,7 @@ from slipstate.report.view import TimeAxis, thin
 
 _BAND = 1.6448536269514722  # standard deviations on either side of a 90 % band
 _FAN = ((0.05, 0.95, 0.30), (0.25, 0.75, 0.50))
+_STRAIGHT = 0.05  # of the variance that a line may leave of a straight series
 _CLOSE = 3  # times the horizon that is shown of the past beside a forecast
 
 
@@ -48,20 +49,22 @@ def draw_fit_series(fit: xr.Dataset) -> Drawing:
             box=(0.66, 0.08, 0.44 if axis.label else 0.28, 0.42),
             gap=(0.42, 0.14),
         )[0]
-        _draw_whole(whole, fit, best, axis)
+        line = straight_line(fit)
+        _draw_whole(whole, fit, best, axis, line)
         _draw_close(close, fit, best, axis)
-        whole.set_ylabel(value_label(fit))
+        whole.set_ylabel(value_label(fit, "" if line is None else " less a line"))
         label_panels([whole, close])
         add_legend(figure, _handles())
         svg = to_svg(figure, "fit-series")
     steps = fit.sizes["forecast_time"]
+    removed = "" if line is None else "A straight line is removed for display in a. "
     return Drawing(
         name="fit-series",
         svg=svg,
         title=f"Signal and forecast of {best}",
         caption=(
-            "a: dots, observations; line and band, the noise-free signal given the "
-            "whole record, with its 90 % interval; grey background, the part that "
+            f"{removed}a: dots, observations; line and band, the noise-free signal "
+            "given the whole record, with its 90 % interval; grey background, the part that "
             f"was fitted. b: the end of the record and the forecast of {steps} further "
             "observations, median and 50 % and 90 % intervals; noise included."
         ),
@@ -72,11 +75,33 @@ def draw_fit_series(fit: xr.Dataset) -> Drawing:
     )
 
 
-def _draw_whole(axes: Axes, fit: xr.Dataset, best: str, axis: TimeAxis) -> None:
+def straight_line(fit: xr.Dataset) -> np.ndarray | None:
+    """Return the straight line of a series that hardly leaves it, else None.
+
+    Args:
+        fit: The fit.
+    """
+    y = fit["observed"].values
+    seen = np.isfinite(y)
+    times = fit["time"].values.astype("datetime64[ns]")
+    x = (times - times[0]) / (times[-1] - times[0])
+    line = np.polyval(np.polyfit(x[seen], y[seen], 1), x)
+    rest = np.var((y - line)[seen])
+    return line if rest < _STRAIGHT * np.var(y[seen]) else None
+
+
+def _draw_whole(
+    axes: Axes, fit: xr.Dataset, best: str, axis: TimeAxis, line: np.ndarray | None
+) -> None:
     x = axis.place(fit["time"].values.astype("datetime64[ns]"))
-    _draw_signal(axes, fit, best, x, slice(None), size=_dot_size(x.size))
+    shown = fit
+    if line is not None:
+        names = ["observed", "smoothed"]
+        less = xr.DataArray(line, dims="time")
+        shown = fit.assign({name: fit[name] - less for name in names})
+    _draw_signal(axes, shown, best, x, slice(None), size=_dot_size(x.size))
     axes.set_xlim(x[0], x[-1])
-    _limit(axes, fit["observed"].values)
+    _limit(axes, shown["observed"].values)
     axis.dress(axes)
     mark_training(axes, fit, axis)
 
