@@ -64,9 +64,9 @@ def draw_fit_series(fit: xr.Dataset) -> Drawing:
         title=f"Signal and forecast of {best}",
         caption=(
             f"{removed}a: dots, observations; line and band, the noise-free signal "
-            "given the whole record, with its 90 % interval; grey background, the part that "
-            f"was fitted. b: the end of the record and the forecast of {steps} further "
-            "observations, median and 50 % and 90 % intervals; noise included."
+            "given the whole record, with its 90 % interval; grey background, the part "
+            f"that was fitted. b: the end of the record and the forecast of {steps} "
+            "further observations, median and 50 % and 90 % intervals; noise included."
         ),
         alt=(
             f"{fit.attrs['series']} with the smoothed signal of the model {best} and "
