@@ -89,6 +89,7 @@ def test_moments_and_evidence_are_those_of_a_mixture_written_out(guided, key):
     for i in range(M):
         B = h**2 * P
         if guided:
+            assert noise is not None
             B = B + np.asarray(noise[i] @ noise[i].T)
         m = centre + shrink * (X[i] - centre)
         S = H @ B @ H.T + R
@@ -174,12 +175,12 @@ def test_an_observation_that_is_no_number_costs_its_members_only(key):
     y, seen = jnp.array([0.2, 0.1]), jnp.array([True, True])
     base = model()
     method = BridgeFilter(members=12)
-    some = StateSpaceModel(base.initial, base.transition, Wild(0.5))
+    some = StateSpaceModel(base.initial, base.transition, Wild(edge=0.5))
     got, info = update(method, some, cloud, y, seen, key)
     assert np.isfinite(got.members).all()
     assert 0 < (np.asarray(info.log_weights) < -1e29).sum() < 12
     assert np.isfinite(method.log_likelihood(info))
-    every = StateSpaceModel(base.initial, base.transition, Wild(-1e9))
+    every = StateSpaceModel(base.initial, base.transition, Wild(edge=-1e9))
     got, info = update(method, every, cloud, y, seen, key)
     np.testing.assert_array_equal(got.members, cloud)
     assert method.log_likelihood(info) == -np.inf
@@ -224,7 +225,7 @@ def test_iterating_finds_the_mode_of_a_cubic():
 
 def test_members_pay_for_a_change_of_mode(key):
     flat = StateSpaceModel(
-        Gaussian(jnp.zeros(2), jnp.eye(2)), model().transition, Wild(1e9)
+        Gaussian(jnp.zeros(2), jnp.eye(2)), model().transition, Wild(edge=1e9)
     )
     x = jax.random.normal(key, (12, 2)) * 0.3
     x = x.at[:, 0].add(jnp.where(jnp.arange(12) < 6, -3.0, 3.0))

@@ -57,7 +57,9 @@ def test_one_wide_component_is_the_local_ensemble_transform_kalman_filter(key):
     y = jnp.sin(1.0 + jnp.arange(1.0 * D))
     lists = ring_neighbours(D, 2.0)
     got, _ = update(LocalBridgeFilter(lists, M), x, y, mask, key)
-    letkf = LocalEnsembleTransformKalman(Localisation(taper()), members=M, rotate=False)
+    letkf = LocalEnsembleTransformKalman(
+        localisation=Localisation(taper()), members=M, rotate=False
+    )
     want, _ = update(letkf, x, y, mask, key)
     np.testing.assert_allclose(got.members, want.members, atol=1e-8)
 

@@ -38,7 +38,7 @@ Y, ALL = jnp.array([0.3, -0.7]), jnp.ones(P, bool)
 ONES = Localisation(np.ones((N, P)))
 ROOTS = [
     SerialEnsembleAdjustment(M, rotate=False),
-    LocalEnsembleTransformKalman(ONES, M, rotate=False),
+    LocalEnsembleTransformKalman(localisation=ONES, members=M, rotate=False),
 ]
 MEANS = [DeterministicEnsembleKalman(M), StochasticEnsembleKalman(M)]
 EVERY = [

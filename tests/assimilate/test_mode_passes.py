@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hmmlearn.hmm import GaussianHMM
-from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, poisson
 
 from slipstate.assimilate import (
@@ -48,19 +47,21 @@ def twin(log_first, log_matrices, emitted):
     ahead, filtered, terms = log_first, [], []
     for k in range(rows):
         if k:
-            ahead = logsumexp(filtered[-1][:, None] + log_matrices[k - 1], axis=0)
+            ahead = np.logaddexp.reduce(
+                filtered[-1][:, None] + log_matrices[k - 1], axis=0
+            )
         joint = ahead + emitted[k]
-        terms.append(logsumexp(joint) - logsumexp(ahead))
-        filtered.append(joint - logsumexp(joint))
+        terms.append(np.logaddexp.reduce(joint) - np.logaddexp.reduce(ahead))
+        filtered.append(joint - np.logaddexp.reduce(joint))
     behind, smoothed, pairs = np.zeros(modes), [], []
     for k in reversed(range(rows)):
         joint = filtered[k] + behind
-        smoothed.append(joint - logsumexp(joint))
+        smoothed.append(joint - np.logaddexp.reduce(joint))
         if k:
             message = emitted[k] + behind
             pair = filtered[k - 1][:, None] + log_matrices[k - 1] + message
-            pairs.append(np.exp(pair - logsumexp(pair)))
-            behind = logsumexp(log_matrices[k - 1] + message, axis=1)
+            pairs.append(np.exp(pair - np.logaddexp.reduce(pair, axis=None)))
+            behind = np.logaddexp.reduce(log_matrices[k - 1] + message, axis=1)
     return (
         np.array(terms),
         np.exp(filtered),

@@ -284,7 +284,7 @@ def test_identical_modes_are_one_mode():
     near(got.means, want.means, 1e-12)
     near(got.covs, want.covs, 1e-12)
     chain = [PROBS @ np.linalg.matrix_power(SWITCH, k) for k in range(20)]
-    near(got.smoothed.probs, chain, 1e-12)
+    near(got.probs, chain, 1e-12)
 
 
 @pytest.mark.parametrize("modes", [2, 3])
@@ -321,7 +321,7 @@ def test_two_rows_are_exact(rows):
     near(got.log_likelihood, want["log_likelihood"], 1e-12)
     near(got.filter.means[-1], want["last"][0], 1e-12)
     near(got.filter.covs[-1], want["last"][1], 1e-12)
-    near(got.smoothed.probs, want["probs"], 1e-12)
+    near(got.probs, want["probs"], 1e-12)
     near(got.means, want["means"], 1e-12)
     near(got.covs, want["covs"], 1e-12)
 
@@ -341,7 +341,7 @@ def test_the_filter_is_exact_where_observations_do_not_tell_the_modes():
     want = enumerate_paths(parts, y)
     got = filter_series(switching(parts), Observations(y), IMM)
     near(got.log_likelihood, want["log_likelihood"], 1e-12)
-    near(got.filtered.probs[-1], want["probs"][-1], 1e-12)
+    near(got.probs[-1], want["probs"][-1], 1e-12)
     near(got.means[-1], want["last"][0], 1e-12)
     near(got.covs[-1], want["last"][1], 1e-12)
 
@@ -379,8 +379,8 @@ def test_short_series_are_near_the_sum_over_all_paths():
         alone.append(plain.log_likelihood - want["log_likelihood"])
         sd = np.sqrt(np.diagonal(want["covs"], axis1=1, axis2=2))
         last.append((live.means[-1] - want["last"][0]) / sd[-1])
-        mode.append(live.filtered.probs[-1] - want["probs"][-1])
-        both = (got.smoothed.probs, live.filtered.probs)
+        mode.append(live.probs[-1] - want["probs"][-1])
+        both = (got.probs, live.probs)
         probs.append([rms(p - want["probs"]) for p in both])
         means.append([rms((m - want["means"]) / sd) for m in (got.means, live.means)])
     assert np.median(np.abs(log_lik)) < 0.03
@@ -405,7 +405,7 @@ def test_smoothed_probabilities_are_those_of_the_series_formula():
     want, _ = backward_probabilities(
         got.filter.filtered.log_probs, got.filter.predicted.log_probs, jnp.array(SWITCH)
     )
-    near(got.smoothed.probs, want, 1e-12)
+    near(got.probs, want, 1e-12)
     near(jnp.exp(got.smoothed.log_probs).sum(axis=1), 1.0, 1e-12)
 
 
@@ -438,7 +438,7 @@ def test_a_missing_row_moves_no_mode_and_a_partial_row_is_its_seen_part():
     both = filter_series(switching(parts), Observations(y), IMM)
     one = filter_series(switching(lone), Observations(y[:, 1:]), IMM)
     near(both.step_log_likelihoods, one.step_log_likelihoods, 1e-12)
-    near(both.filtered.probs, one.filtered.probs, 1e-12)
+    near(both.probs, one.probs, 1e-12)
     near(both.means, one.means, 1e-12)
 
 
@@ -450,7 +450,7 @@ def test_a_mode_that_cannot_come_stays_away():
     want = smooth_series(one_mode(parts), y, Kalman())
     near(got.log_likelihood, want.log_likelihood, 1e-12)
     near(got.means, want.means, 1e-12)
-    np.testing.assert_array_equal(got.smoothed.probs[:, 1], 0.0)
+    np.testing.assert_array_equal(got.probs[:, 1], 0.0)
     assert np.isfinite(got.smoothed.locations).all()
     assert np.isfinite(got.smoothed.covariances).all()
     assert int(got.filter.first_failure) == -1
@@ -516,14 +516,16 @@ def test_a_switch_may_ask_the_state():
     near(got.log_likelihood, want.log_likelihood, 1e-12)
     near(got.means, want.means, 1e-12)
     got = smooth_series(sharp, y, IMM)
-    before = got.filter.filtered
+    before, ahead_of = got.filter.filtered, got.filter.predicted
+    assert before.probs is not None
+    assert ahead_of.probs is not None
     ask = lambda x, mode: sharp.switch_log_probs(x, mode, None, 1.0)
     for k in range(19):
         each = [np.exp(ask(before.locations[k, i], i)) for i in range(2)]
         ahead = np.asarray(before.probs[k]) @ np.array(each)
-        near(got.filter.predicted.probs[k + 1], ahead, 1e-12)
+        near(ahead_of.probs[k + 1], ahead, 1e-12)
         pair = np.asarray(before.probs[k])[:, None] * np.array(each) / ahead
-        near(got.smoothed.probs[k], pair @ got.smoothed.probs[k + 1], 1e-12)
+        near(got.probs[k], pair @ got.probs[k + 1], 1e-12)
 
 
 def slipping(rows=400, seed=5):
@@ -551,8 +553,8 @@ def slipping(rows=400, seed=5):
 def test_slip_is_found_and_the_smoother_finds_it_better():
     model, y, slip = slipping()
     got = smooth_series(model, Observations(y), IMM)
-    live = np.asarray(got.filter.filtered.probs[:, 1])
-    later = np.asarray(got.smoothed.probs[:, 1])
+    live = np.asarray(got.filter.probs[:, 1])
+    later = np.asarray(got.probs[:, 1])
     right = lambda p: ((p > 0.5) == slip).mean()
     brier = lambda p: ((p - slip) ** 2).mean()
     assert right(later) > 0.95
@@ -562,12 +564,12 @@ def test_slip_is_found_and_the_smoother_finds_it_better():
 
 def test_heavy_tails_keep_an_outlier_from_firing_the_switch():
     model, y, _ = slipping()
-    clean = filter_series(model, Observations(y[:60]), IMM).filtered.probs[:, 1]
+    clean = filter_series(model, Observations(y[:60]), IMM).probs[:, 1]
     spoiled = y[:60].copy()
     spoiled[40] -= 12.0
     robust = InteractingMultipleModel(robust=StudentT(4.0))
     fooled, calm = (
-        np.asarray(filter_series(model, Observations(spoiled), m).filtered.probs[:, 1])
+        np.asarray(filter_series(model, Observations(spoiled), m).probs[:, 1])
         for m in (IMM, robust)
     )
     assert clean[38:50].max() < 0.2

@@ -35,7 +35,7 @@ def run(*arguments):
 def done(counts):
     out = counts.parent / "out"
     models = ("--model", "local-level", "--model", "hmm")
-    result = run(counts, *models, "--out", out, "--horizon", 12)
+    result = run(counts, *models, "--out", out, "--horizon", 12, "--train", 0.829)
     assert result.exit_code == 0, result.output
     return out, result.output
 

@@ -79,7 +79,9 @@ CASES = {
         IterativeEnsembleKalmanSmoother(members=50, lag=2, iterations=3)
     ],
     "LocalEnsembleTransformKalman": [
-        LocalEnsembleTransformKalman(Localisation(np.ones((3, 2))), members=11)
+        LocalEnsembleTransformKalman(
+            localisation=Localisation(np.ones((3, 2))), members=11
+        )
     ],
     "NonlinearEnsembleTransform": [NonlinearEnsembleTransform(members=50)],
     "ParticleFilter": [

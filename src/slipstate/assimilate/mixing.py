@@ -50,8 +50,9 @@ def mix_moments(
     # modes are few, and a sum over them fuses where a contraction would be transposed
     modes = range(means.shape[-2])
     columns = weights.reshape(len(modes), *(1,) * (means.ndim - 2), len(modes), 1)
-    mixed = sum(columns[i] * means[..., i, None, :] for i in modes)
-    cov = jnp.zeros_like(covs)
+    mixed, cov = jnp.zeros_like(means), jnp.zeros_like(covs)
+    for i in modes:
+        mixed = mixed + columns[i] * means[..., i, None, :]
     for i in modes:
         apart = means[..., i, None, :] - mixed
         spread = apart[..., :, None] * apart[..., None, :]

@@ -146,8 +146,10 @@ class LikelihoodCandidate(AbstractCandidate):
             for key, number in self.numbers.items()
         }
         head = series.observations[: series.cut]
+        # without its unit, so that series of equal length share one compilation
+        bare = Given(given.mean, given.sd, given.slope, given.periods, "1")
         found = maximise(
-            _Likelihood(head, given, self.build, self.method), start, rtol=1e-6
+            _Likelihood(head, bare, self.build, self.method), start, rtol=1e-6
         )
         model = self.build(found.value, given)
         diffuse = 0

@@ -21,7 +21,14 @@ ACCEPTED = [
     (THREE, IterativeEnsembleKalmanSmoother(10, 1, 1.02), 0.29, 0.34),
     (THREE, ParticleFilter(800, 0.2, 0.9), 0.26, 0.30),
     (FORTY, EnsembleTransformKalman(24, 1.013), 0.165, 0.20),
-    (FORTY, LocalEnsembleTransformKalman(on_ring(40, 4.0), 7, 1.04), 0.20, 0.24),
+    (
+        FORTY,
+        LocalEnsembleTransformKalman(
+            localisation=on_ring(40, 4.0), members=7, inflation=1.04
+        ),
+        0.20,
+        0.24,
+    ),
     (FORTY, DeterministicEnsembleKalman(40, 1.01), 0.165, 0.19),
 ]
 
