@@ -120,6 +120,8 @@ def _numbers(
     likelihood = _ModeLikelihood(head, model.initial.probs(), counts, unit)
     errors = curvature_errors(likelihood, at)
     found = []
+    inside = (stay > 10.0 * _EDGE) & (stay < 1.0 - 10.0 * _EDGE)
+    staying = np.where(inside, np.asarray(errors["stay"]), np.nan)
     for mode, letter in enumerate(letters):
         shown = [
             ("rate" if counts else "mean", means[mode], errors["mean"][mode], unit)
@@ -134,7 +136,7 @@ def _numbers(
             FittedNumber(
                 f"staying in {letter} at a step",
                 float(moves[mode, mode]),
-                float(errors["stay"][mode]),
+                float(staying[mode]),
                 "1",
             )
         )

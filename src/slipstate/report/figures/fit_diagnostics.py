@@ -28,6 +28,7 @@ from slipstate.report.style import (
 from slipstate.report.view import TimeAxis
 
 _WINDOWS = 24
+_TICKS = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]
 _IN_WINDOW = 10  # rows, at least
 
 
@@ -107,6 +108,9 @@ def _draw_nis(axes: Axes, fit: xr.Dataset, z: np.ndarray, axis: TimeAxis) -> Non
     axes.set_yscale("log")
     axes.set_xlim(x[0], x[-1])
     axes.set_ylabel("NIS")
-    axes.yaxis.set_major_formatter("{x:g}")
+    low, high = axes.get_ylim()
+    shown = [tick for tick in _TICKS if low <= tick <= high]
+    axes.set_yticks(shown, [f"{tick:g}" for tick in shown])
+    axes.minorticks_off()
     axis.dress(axes)
     mark_training(axes, fit, axis, words=False)
