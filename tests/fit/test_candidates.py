@@ -81,7 +81,9 @@ def test_a_local_level_is_found_again_through_gaps():
 
 
 def test_the_nile_is_fitted_at_its_published_maximum():
-    flow = sm.datasets.nile.load_pandas().data["volume"].to_numpy(float)
+    data = sm.datasets.nile.load_pandas().data
+    assert data is not None
+    flow = data["volume"].to_numpy(float)
     series = column_series(record_of(flow, years(100)), train=0.7)
     assert (series.time_unit, series.step, series.cut) == ("year", 1.0, 70)
     whole = series._replace(cut=100)
@@ -132,7 +134,9 @@ def test_hidden_modes_are_found_again():
             "staying in A at a step": 0.95,
         },
     )
-    probs = follow(fitted, series).mode_probs[1]
+    found = follow(fitted, series).mode_probs
+    assert found is not None
+    probs = found[1]
     assert np.mean(probs.argmax(1) == modes) > 0.97
 
 
@@ -159,7 +163,9 @@ def test_two_drifts_are_found_again():
         fitted,
         {"drift in mode A": 0.05, "drift in mode B": -0.5, "white noise, sd": 0.5},
     )
-    late = follow(fitted, series).mode_probs[1][:, 1]
+    found = follow(fitted, series).mode_probs
+    assert found is not None
+    late = found[1][:, 1]
     assert late[slow].mean() > 0.8 > 0.2 > late[~slow].mean()
 
 

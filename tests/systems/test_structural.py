@@ -73,7 +73,9 @@ def test_the_parts_add_up_and_start_as_they_say():
 
 def test_the_nile_has_the_published_likelihood():
     """Durbin & Koopman (2012): exact diffuse, and with two decades missing twice."""
-    flow = np.array(sm.datasets.nile.load_pandas().data["volume"], float)
+    data = sm.datasets.nile.load_pandas().data
+    assert data is not None
+    flow = np.array(data["volume"], float)
     model = structural((Level(np.sqrt(1469.18)),), np.sqrt(15098.5))
     whole = filter_series(model, Observations(flow[:, None]), cov="none")
     assert np.isclose(float(whole.log_likelihood), -633.46456, atol=1e-5)
