@@ -1,6 +1,8 @@
 """Settings of every test run: float64, strict shapes and dtypes, no deadlock."""
 
+import itertools
 import os
+from pathlib import Path
 
 from slipstate.ground.platform import prepare_process
 
@@ -18,3 +20,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(20_100_405)
+
+
+# Every compiled program holds some memory maps, of which Linux grants a process 65,530;
+# past them the compiler ends the process. Looking is not free, so now and then.
+_MOST_MAPS, _LOOK_EVERY = 30_000, 8
+_tests = itertools.count(1)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Let compiled programs go before there are too many of them."""
+    if next(_tests) % _LOOK_EVERY:
+        return
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()
