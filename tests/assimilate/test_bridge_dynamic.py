@@ -99,6 +99,7 @@ def test_the_first_passage_is_that_of_a_grid(windows, key):
     np.testing.assert_allclose(crossed, got.sum(), atol=0.04)
 
 
+@pytest.mark.slow
 def test_the_drift_is_that_of_a_bridge_to_the_observation(windows):
     free, _ = windows
     # psi at time t is N(y; m(x), v): the drift is s^2 d/dx log of it

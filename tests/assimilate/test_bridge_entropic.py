@@ -64,6 +64,7 @@ def test_generative_updates_head_for_the_observation_and_stay_finite(method, key
     assert method.log_likelihood(info) == 0.0
 
 
+@pytest.mark.slow
 def test_a_bridge_between_mixtures_has_both_ends(key):
     eye = jnp.eye(1)
     start = Mixture(

@@ -112,6 +112,7 @@ def test_moments_and_evidence_are_those_of_a_mixture_written_out(guided, key):
     np.testing.assert_allclose(info.effective_size, 1 / (w**2).sum(), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_bandwidth_rises_until_the_weights_are_worth_enough(key):
     linear = model(R=1e-3 * np.eye(2))
     x = jax.random.normal(key, (12, 2))
@@ -170,6 +171,7 @@ def test_nothing_makes_it_nan(key):
     assert np.isfinite(update(method, sharp, cloud, y, seen, key)[0].members).all()
 
 
+@pytest.mark.slow
 def test_an_observation_that_is_no_number_costs_its_members_only(key):
     cloud = jax.random.normal(key, (12, 2))
     y, seen = jnp.array([0.2, 0.1]), jnp.array([True, True])
@@ -186,6 +188,7 @@ def test_an_observation_that_is_no_number_costs_its_members_only(key):
     assert method.log_likelihood(info) == -np.inf
 
 
+@pytest.mark.slow
 def test_two_members_are_enough_to_run(key):
     y = Observations(np.random.default_rng(0).normal(size=(6, 2)))
     got = filter_series(model(), y, BridgeFilter(members=2), key=key)
@@ -223,6 +226,7 @@ def test_iterating_finds_the_mode_of_a_cubic():
     assert abs(often - best) < 1e-3 < abs(once - best)
 
 
+@pytest.mark.slow
 def test_members_pay_for_a_change_of_mode(key):
     flat = StateSpaceModel(
         Gaussian(jnp.zeros(2), jnp.eye(2)), model().transition, Wild(edge=1e9)

@@ -38,6 +38,7 @@ def shared(covs, row=-1):
     return (covs == covs[row]).all(axis=(1, 2))
 
 
+@pytest.mark.slow
 def test_the_limit_is_the_riccati_equations(model):
     _, _, F, Q, H, R = matrices()
     limit = filter_limit(model, 1.0, 1000, 1e-10)
@@ -86,6 +87,7 @@ def test_gaps_and_odd_stamps_are_followed_row_by_row(model):
     assert shared(got.covs, row=30)[24:32].all()
 
 
+@pytest.mark.slow
 def test_a_tighter_tolerance_is_a_closer_answer(model):
     y = Observations(series())
     want = smooth_series(model, y)

@@ -86,6 +86,7 @@ def test_inflation_scales_the_spread_and_not_the_mean(key):
     np.testing.assert_allclose(wide.cov(), 1.21 * plain.cov(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_error_against_kalman_falls_with_the_root_of_the_members(key):
     model = _model()
     y = Observations(np.random.default_rng(1).normal(size=(30, 2)))

@@ -118,6 +118,7 @@ def logs(model):
         return np.log(np.asarray(model.chain.probs))
 
 
+@pytest.mark.slow
 def test_missing_entries_are_integrated_out(key):
     model = random_model()
     _, y = model.draw_path(40, key=key)

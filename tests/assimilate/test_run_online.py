@@ -70,6 +70,7 @@ def test_a_stepper_is_the_whole_series(follow, whole):
     same(before, whole.final)
 
 
+@pytest.mark.slow
 def test_a_stepper_draws_what_the_series_draws(key):
     method = EnsembleTransformKalman(members=4)
     want = filter_series(MODEL, Observations(Y, t=T), method, key=key)

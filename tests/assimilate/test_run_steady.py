@@ -80,6 +80,7 @@ def test_the_length_of_the_step_counts_where_matrices_follow_from_it():
     assert not depends(MODEL.transition)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_middle_of_a_settled_stretch():
     series = Observations(Y)
     whole = filter_series(MODEL, series)

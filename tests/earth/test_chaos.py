@@ -42,6 +42,7 @@ def test_the_particle_falls_as_the_equation_says():
     np.testing.assert_allclose(well.mean(jnp.zeros(1), None, 1.0), 0.0)
 
 
+@pytest.mark.slow
 def test_the_double_well_keeps_its_stationary_density(key):
     """exp(-2 (x^2 - 1)^2 / s^2), from a start in one well only to its local spread."""
     well = DoubleWell()

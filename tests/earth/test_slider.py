@@ -66,6 +66,7 @@ def test_at_the_critical_stiffness_creep_is_just_neutral(law):
     assert abs(growth[1]) < 1e-9 * abs(growth[0])
 
 
+@pytest.mark.slow
 def test_above_the_critical_stiffness_it_rings_and_creeps():
     slider = stick_slip(k=1.2 * 25e6)
     cycle = slider.limit_cycle()
