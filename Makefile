@@ -44,7 +44,7 @@ check: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
-	$(BIN)/codespell
+	$(BIN)/codespell --skip "./watch-demo,./.venv*,./.git"
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .

@@ -190,7 +190,7 @@ def _square_length(
     """
     obs = apart.shape[2]
     if obs > UNROLL:
-        turned = jnp.einsum("tjd,jed->tje", apart, white)
+        turned = jnp.einsum("tjc,jdc->tjd", apart, white)
         return jnp.sum(turned**2 / pivots[None], axis=2)
     total = jnp.zeros(apart.shape[:2], apart.dtype)
     for row in range(obs):
