@@ -118,7 +118,7 @@ def compare_modes(
         height = float(_filtered(model, observations).sum())
         head = fit(observations[:cut], key_head)
         terms = _filtered(head, observations)[cut:]
-        score = float(jnp.sum(terms) / jnp.maximum(jnp.sum(later), 1))
+        score = float(jnp.sum(terms)) / max(int(jnp.sum(later)), 1)
         count = model.free_parameters
         choices.append(
             ModeChoice(
