@@ -1,7 +1,5 @@
 """`slipstate watch`: the main job."""
 
-import importlib
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -60,14 +58,13 @@ def watch(
 
     begin()
     from slipstate.fit.progress import BarProgress
+    from slipstate.report import write_report
     from slipstate.watch.output import prepare_folder, write_results
 
     started = time.monotonic()
     console = Console(stderr=True)
     progress = BarProgress(console)
     folder = prepare_folder(out)
-    # the drawing library is read while compiled programs run
-    threading.Thread(target=importlib.import_module, args=("slipstate.report",)).start()
     if data:
         from slipstate.watch.pipeline import watch_files
 
@@ -80,8 +77,6 @@ def watch(
         found = watch_twin(folder, resume=resume, progress=progress)
     with progress.task("writing the report", "page") as advance:
         advance(0, 1)
-        from slipstate.report import write_report
-
         report = write_report(found.run, found.events)
         write_results(folder, run=found.run, events=found.events, report=report)
         advance(1, 1)
