@@ -1,6 +1,5 @@
 """The folder of a fit: checked before the work, written whole or not at all."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -8,8 +7,7 @@ import h5py
 import pandas as pd
 import xarray as xr
 
-from slipstate.ground.errors import OutputError
-from slipstate.ground.files import PART, make_folder, replace_file, replace_files
+from slipstate.ground.files import claim_folder, replace_files
 from slipstate.records import netcdf_bytes
 
 FIT, PARAMETERS, MODELS, REPORT = (
@@ -32,30 +30,7 @@ def prepare_fit_folder(out: str | os.PathLike[str]) -> Path:
     Raises:
         OutputError: It cannot be made or written, or it holds something else.
     """
-    folder = make_folder(out)
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: expected a folder to list; found `{error.strerror}`. Choose a "
-            "folder you may read and write."
-        ) from None
-    for name in names:
-        if not name.startswith(".") and not _is_ours(folder / name):
-            raise OutputError(
-                f"{folder}: expected an empty folder or an earlier fit; found "
-                f"`{name}`, which `slipstate fit` did not write. Nothing was replaced. "
-                "Choose another folder with --out."
-            )
-    trial = folder / ".trial"
-    replace_file(trial, b"")
-    with contextlib.suppress(OSError):
-        trial.unlink()
-    for name in names:  # what a killed run left behind
-        if name.startswith(".") and name.endswith(PART):
-            with contextlib.suppress(OSError):
-                (folder / name).unlink()
-    return folder
+    return claim_folder(out, "fit", _is_ours)
 
 
 def write_fit(

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from slipstate.ground.errors import OutputError
@@ -89,6 +89,48 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise output_error(place, error) from None
     return place
+
+
+def claim_folder(
+    out: str | os.PathLike[str], what: str, is_ours: Callable[[Path], bool]
+) -> Path:
+    """Return an output folder, made and tried, before any work is done.
+
+    Args:
+        out: The folder; it may be new, empty, or hold earlier results.
+        what: What earlier results are, for the message: "run".
+        is_ours: Tells whether an earlier run wrote a file or folder.
+
+    Returns:
+        The folder, without temporary files that a killed run left behind.
+
+    Raises:
+        OutputError: It cannot be made or written, or it holds something else.
+    """
+    folder = make_folder(out)
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: expected a folder to list; found `{error.strerror}`. Choose a "
+            "folder you may read and write."
+        ) from None
+    for name in names:
+        if not name.startswith(".") and not is_ours(folder / name):
+            raise OutputError(
+                f"{folder}: expected an empty folder or an earlier {what}; found "
+                f"`{name}`, which slipstate did not write. Nothing was replaced. "
+                "Choose another folder with --out."
+            )
+    trial = folder / ".trial"
+    replace_file(trial, b"")
+    with contextlib.suppress(OSError):
+        trial.unlink()
+    for name in names:
+        if name.startswith(".") and name.endswith(PART):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+    return folder
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -5,7 +5,6 @@ a locked door, and a folder that holds anything but a run of slipstate is left a
 The three files are complete or not replaced at all.
 """
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from slipstate.ground.errors import InputError, OutputError
-from slipstate.ground.files import PART, make_folder, replace_file, replace_files
+from slipstate.ground.errors import InputError
+from slipstate.ground.files import PART, claim_folder, replace_files
 from slipstate.records import netcdf_bytes
 
 RUN, EVENTS, REPORT, CHECKPOINT = "run.nc", "events.csv", "report.html", "checkpoint"
@@ -49,30 +48,7 @@ def prepare_folder(out: str | os.PathLike[str]) -> Path:
     Raises:
         OutputError: It cannot be made or written, or it holds something else.
     """
-    folder = make_folder(out)
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: expected a folder to list; found `{error.strerror}`. Choose a "
-            "folder you may read and write."
-        ) from None
-    for name in names:
-        if not name.startswith(".") and not _is_ours(folder / name):
-            raise OutputError(
-                f"{folder}: expected an empty folder or an earlier run; found "
-                f"`{name}`, which slipstate did not write. Nothing was replaced. "
-                "Choose another folder with --out."
-            )
-    trial = folder / ".trial"
-    replace_file(trial, b"")
-    with contextlib.suppress(OSError):
-        trial.unlink()
-    for name in names:  # what a killed run left behind
-        if name.startswith(".") and name.endswith(PART):
-            with contextlib.suppress(OSError):
-                (folder / name).unlink()
-    return folder
+    return claim_folder(out, "run", _is_ours)
 
 
 def write_results(

@@ -15,14 +15,12 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.bridge.guard import replace_lost
 from slipstate.assimilate.bridge.members import (
-    check_count,
-    check_members,
-    first_members,
     move_members,
     needed,
 )
 from slipstate.assimilate.bridge.moments import match_moments
 from slipstate.assimilate.bridge.transport import log_sinkhorn, scaled_cost
+from slipstate.assimilate.members import check_members, check_samples, draw_members
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
 from slipstate.ground.types import Key, Scalar, ScalarLike
 from slipstate.systems.beliefs import AbstractBelief
@@ -79,16 +77,16 @@ class AbstractEntropicFilter(AbstractFilter):
 
     def __check_init__(self) -> None:
         """Refuse ensembles without spread."""
-        check_count(self.members)
+        check_members(self.members)
 
     def check(self, model: AbstractModel) -> None:
         """Raise unless the initial belief and the one transition can be sampled."""
-        check_members(model, self.members, type(self).__name__)
+        check_samples(model, type(self).__name__, self.members)
 
     def init(self, model: AbstractModel, *, key: Key | None) -> Ensemble:
         """Draw the first ensemble, or take it from the model where it is one."""
         key = needed(key, type(self).__name__)
-        return Ensemble(first_members(model, self.members, key=key))
+        return draw_members(model, self.members, key=key)
 
     def predict(
         self,

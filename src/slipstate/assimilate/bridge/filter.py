@@ -44,9 +44,6 @@ from slipstate.assimilate.bridge.latent import Latent, latent
 from slipstate.assimilate.bridge.linearise import AbstractLinearisation, Jacobian
 from slipstate.assimilate.bridge.members import (
     BridgeState,
-    check_count,
-    check_members,
-    first_members,
     move_members,
     needed,
     split_moves,
@@ -58,6 +55,7 @@ from slipstate.assimilate.bridge.transport import (
     absorbed_sinkhorn,
     scaled_cost,
 )
+from slipstate.assimilate.members import check_members, check_samples, draw_members
 from slipstate.assimilate.protocol import AbstractInfo, AbstractSmoother
 from slipstate.ground.arrays import is_concrete
 from slipstate.ground.errors import InputError
@@ -143,7 +141,7 @@ class BridgeFilter(AbstractSmoother):
 
     def __check_init__(self) -> None:
         """Refuse settings that mean nothing."""
-        check_count(self.members)
+        check_members(self.members)
         for name, value, least in (
             ("inflation", self.inflation, 0.0),
             ("epsilon", self.epsilon, 0.0),
@@ -157,12 +155,12 @@ class BridgeFilter(AbstractSmoother):
 
     def check(self, model: AbstractModel) -> None:
         """Raise unless the initial belief and the one transition can be sampled."""
-        check_members(model, self.members, "BridgeFilter")
+        check_samples(model, "BridgeFilter", self.members)
 
     def init(self, model: AbstractModel, *, key: Key | None) -> BridgeState:
         """Draw the first ensemble, or take it from the model where it is one."""
         key = needed(key, "BridgeFilter")
-        members = first_members(model, self.members, key=key)
+        members = draw_members(model, self.members, key=key).members
         return self._state(members, jnp.arange(self.members))
 
     def predict(

@@ -109,6 +109,17 @@ class AbstractRule(AbstractLinearisation):
     ) -> Line:
         """Return the line fitted around `at` with spread `cov`; None for one."""
 
+    def condition(
+        self,
+        observe: Observe,
+        y: Float[Array, " obs"],
+        mask: Bool[Array, " obs"],
+        R: Float[Array, "obs obs"],
+        like: Float[Array, " latent"],
+    ) -> Conditioned:
+        """Return N(0, I) given the line of `observe` over it, or at its mean."""
+        return condition_line(self.line(observe, like, None), y, mask, R)
+
 
 class Jacobian(AbstractRule):
     """The tangent at the mean of the component."""
@@ -123,17 +134,6 @@ class Jacobian(AbstractRule):
         y, J = observe(at), jax.jacfwd(observe)(at)
         extra = jnp.zeros((len(y), len(y)), y.dtype)
         return _checked(y, J, extra, at)
-
-    def condition(
-        self,
-        observe: Observe,
-        y: Float[Array, " obs"],
-        mask: Bool[Array, " obs"],
-        R: Float[Array, "obs obs"],
-        like: Float[Array, " latent"],
-    ) -> Conditioned:
-        """Return N(0, I) given the tangent at zero."""
-        return condition_line(self.line(observe, like, None), y, mask, R)
 
 
 class SigmaPoints(AbstractRule):
@@ -174,17 +174,6 @@ class SigmaPoints(AbstractRule):
         size = jnp.sqrt(jnp.where(alive, pivots, 1.0))
         J = slope.T @ (inverse * jnp.where(alive, 1.0 / size, 0.0)[:, None])
         return _checked(mean, J, left_over, at)
-
-    def condition(
-        self,
-        observe: Observe,
-        y: Float[Array, " obs"],
-        mask: Bool[Array, " obs"],
-        R: Float[Array, "obs obs"],
-        like: Float[Array, " latent"],
-    ) -> Conditioned:
-        """Return N(0, I) given the regression line over it."""
-        return condition_line(self.line(observe, like, None), y, mask, R)
 
 
 class Iterated(AbstractLinearisation):

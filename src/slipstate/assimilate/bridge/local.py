@@ -31,15 +31,13 @@ from slipstate.assimilate.bridge.guard import replace_lost
 from slipstate.assimilate.bridge.latent import zero_sum_basis
 from slipstate.assimilate.bridge.linearise import Line, condition_line
 from slipstate.assimilate.bridge.members import (
-    check_count,
-    check_members,
-    first_members,
     move_members,
     needed,
 )
 from slipstate.assimilate.bridge.moments import root
 from slipstate.assimilate.bridge.neighbours import Neighbours
 from slipstate.assimilate.bridge.transport import absorbed_sinkhorn, scaled_cost
+from slipstate.assimilate.members import check_members, check_samples, draw_members
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
 from slipstate.ground.errors import MethodError
 from slipstate.ground.types import Key, Scalar, ScalarLike
@@ -116,11 +114,11 @@ class LocalBridgeFilter(AbstractFilter):
 
     def __check_init__(self) -> None:
         """Refuse ensembles without spread."""
-        check_count(self.members)
+        check_members(self.members)
 
     def check(self, model: AbstractModel) -> None:
         """Raise unless the model can be sampled and has the size of the lists."""
-        check_members(model, self.members, "LocalBridgeFilter")
+        check_samples(model, "LocalBridgeFilter", self.members)
         places = self.neighbours.index.shape[0]
         size = model.initial.mean().shape[0]
         if places != size:
@@ -132,7 +130,7 @@ class LocalBridgeFilter(AbstractFilter):
     def init(self, model: AbstractModel, *, key: Key | None) -> Ensemble:
         """Draw the first ensemble, or take it from the model where it is one."""
         key = needed(key, "LocalBridgeFilter")
-        return Ensemble(first_members(model, self.members, key=key))
+        return draw_members(model, self.members, key=key)
 
     def predict(
         self,

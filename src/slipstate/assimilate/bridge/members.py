@@ -6,11 +6,9 @@ from jaxtyping import Array, Float, Int
 
 from slipstate.assimilate.protocol import require_transition
 from slipstate.ground.elimination import psd_root
-from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike
-from slipstate.systems.beliefs import Diffuse
 from slipstate.systems.protocol import AbstractModel, Input
-from slipstate.systems.samples import Ensemble
 
 
 class BridgeState(eqx.Module):
@@ -29,66 +27,6 @@ class BridgeState(eqx.Module):
     origins: Float[Array, "*time ens state"]
     noise: Float[Array, "*time ens state noise"]
     ancestors: Int[Array, "*time ens"]
-
-
-def check_members(model: AbstractModel, members: int, method: str) -> None:
-    """Raise unless a model has one transition and a start that can be sampled.
-
-    Args:
-        model: The model.
-        members: Size of the ensemble.
-        method: Name of the method that asks.
-
-    Raises:
-        MethodError: The initial belief is diffuse or has another size, or the model
-            switches.
-    """
-    require_transition(model, method)
-    initial = model.initial
-    if isinstance(initial, Diffuse):
-        raise MethodError(
-            f"`{method}` cannot sample a Diffuse initial belief. Pass a Gaussian that "
-            "covers what is possible, or use Kalman()."
-        )
-    if isinstance(initial, Ensemble) and len(initial.members) != members:
-        raise MethodError(
-            f"`members` must be {len(initial.members)}, the size of the model's "
-            f"initial ensemble; got {members}."
-        )
-
-
-def check_count(members: int) -> None:
-    """Raise unless an ensemble of this size has a spread.
-
-    Args:
-        members: Size of the ensemble.
-
-    Raises:
-        InputError: Fewer than two.
-    """
-    if members < 2:
-        raise InputError(
-            f"`members` must be at least 2; got {members}. Pass 50 to start with."
-        )
-
-
-def first_members(
-    model: AbstractModel, members: int, *, key: Key
-) -> Float[Array, "ens state"]:
-    """Draw the first ensemble, or take it from the model where it is one.
-
-    Args:
-        model: The model.
-        members: Size of the ensemble.
-        key: Random key.
-
-    Returns:
-        The members.
-    """
-    if isinstance(model.initial, Ensemble):
-        return model.initial.members
-    keys = jax.random.split(key, members)
-    return jax.vmap(lambda key: model.initial.sample(key=key))(keys)
 
 
 def move_members(
