@@ -41,10 +41,8 @@ def whitened():
     y = 3.0 * rng.normal(size=(T, 2))
     mask = rng.uniform(size=(T, 2)) > 0.2
     noise = rng.uniform(0.5, 2.0, size=(T, 2))
-    data = np.concatenate([y[..., None], np.repeat(X[:, None], 2, 1)], 2)
-    white, q = whiten(data, mask, noise, WALK, SD, PHI)
-    root = np.where(mask, 1 / np.sqrt(q), 0.0)[..., None] * white
-    return WhiteSeries(np.einsum("tck,tcl->ckl", root, root)), X, y, mask, noise
+    gram, _, _ = whiten(y, X, mask, noise, WALK, SD, PHI)
+    return WhiteSeries(np.asarray(gram)), X, y, mask, noise
 
 
 def test_it_is_generalised_least_squares(whitened):

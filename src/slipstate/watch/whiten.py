@@ -13,14 +13,17 @@ References:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from slipstate.earth.trajectory import YEAR, NetworkParameters
 from slipstate.watch.series import TickSeries
 
 _DOF = 4.0
 _ROUNDS = 2  # of reweighting; outliers have found their weight by then
+_TICKS, _COLUMNS = 512, 32  # lengths are rounded up to multiples of these
 _SINGULAR = 1e6  # of the inverse root of a correlation matrix
 
 
@@ -124,52 +127,57 @@ def whiten_station(
     Returns:
         The innovations under the final weights.
     """
-    C = series.y.shape[2]
+    T, K = X.shape
     scale, walk, sd, time = (
         np.asarray(x)[s] for x in (p.noise_scale, p.walk, p.markov_sd, p.markov_time)
     )
     sd = np.sqrt(sd**2 + np.asarray(p.common_sd) ** 2)
-    phi = np.exp(-series.tick / time)
-    noise = (scale * series.scale[:, s]) ** 2
-    mask = series.mask[:, s]
+    coloured = (walk**2 * series.tick, sd, np.exp(-series.tick / time))
+    # equal shapes are one program, so lengths are rounded up: a record grows by a day a
+    # day, and every step it holds brings columns
+    tail = ((0, -T % _TICKS), (0, 0))
+    y, mask = np.pad(series.y[:, s], tail), np.pad(series.mask[:, s], tail)
+    noise = np.pad((scale * series.scale[:, s]) ** 2, tail, constant_values=1.0)
+
+    def regressors(columns: Sequence[int]) -> np.ndarray:
+        width = (0, -len(columns) % _COLUMNS)
+        return np.pad(X[:, columns], (tail[0], width))
+
     weight = np.ones_like(noise)
-    data = np.concatenate([series.y[:, s, :, None], np.repeat(X[:, None], C, 1)], 2)
-    step = walk**2 * series.tick
-    first = data[..., [0, *(1 + np.asarray(used))]]
-    every = range(len(used))
     for _ in range(_ROUNDS - 1):
-        white, q = whiten(first, mask, noise / weight, step, sd, phi)
-        beta, _ = _inner_products(white, q, mask).solve(every)
-        model = np.einsum("tck,kc->tc", white[..., 1:], beta)
-        error = np.where(mask, white[..., 0] - model, 0.0)
-        weight = (_DOF + 1.0) / (_DOF + error**2 / q)
-    return _inner_products(*whiten(data, mask, noise / weight, step, sd, phi), mask)
+        gram, white, q = whiten(y, regressors(used), mask, noise / weight, *coloured)
+        n = 1 + len(used)
+        beta, _ = WhiteSeries(np.asarray(gram)[:, :n, :n]).solve(range(len(used)))
+        model = np.einsum("tck,kc->tc", np.asarray(white)[..., 1:n], beta)
+        error = np.where(mask, np.asarray(white)[..., 0] - model, 0.0)
+        weight = (_DOF + 1.0) / (_DOF + error**2 / np.asarray(q))
+    gram, _, _ = whiten(y, regressors(range(K)), mask, noise / weight, *coloured)
+    return WhiteSeries(np.asarray(gram)[:, : K + 1, : K + 1])
 
 
-def _inner_products(white: np.ndarray, q: np.ndarray, mask: np.ndarray) -> WhiteSeries:
-    """Return the inner products of innovations, each over its deviation."""
-    root = np.where(mask, 1.0 / np.sqrt(q), 0.0)[..., None] * white
-    # one symmetric product of contiguous rows per component, the fast road of BLAS
-    rows = [np.ascontiguousarray(root[:, c].T) for c in range(root.shape[1])]
-    return WhiteSeries(np.stack([row @ row.T for row in rows]))
-
-
+@jax.jit
 def whiten(
-    data: Float[np.ndarray, "time comp column"],
-    mask: Bool[np.ndarray, "time comp"],
-    noise: Float[np.ndarray, "time comp"],
-    walk: Float[np.ndarray, " comp"],
-    sd: Float[np.ndarray, " comp"],
-    phi: Float[np.ndarray, " comp"],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return innovations of every column under the noise model, and their variances.
+    y: Float[ArrayLike, "time comp"],
+    X: Float[ArrayLike, "time column"],
+    mask: Bool[ArrayLike, "time comp"],
+    noise: Float[ArrayLike, "time comp"],
+    walk: Float[ArrayLike, " comp"],
+    sd: Float[ArrayLike, " comp"],
+    phi: Float[ArrayLike, " comp"],
+) -> tuple[
+    Float[Array, "comp column+1 column+1"],
+    Float[Array, "time comp column+1"],
+    Float[Array, "time comp"],
+]:
+    """Make a series and its regressors white under the noise model.
 
     The state is a random walk (known at the start: the constant is a regressor) plus a
     stationary Gauss-Markov process; the three numbers of its covariance are carried as
     arrays over components, and the two states as arrays over components and columns.
 
     Args:
-        data: Series and regressors.
+        y: The series.
+        X: Regressors, the same for every component.
         mask: True where observed.
         noise: Variance of the white noise.
         walk: Variance a random walk gains in a tick.
@@ -177,22 +185,28 @@ def whiten(
         phi: Its correlation from tick to tick.
 
     Returns:
-        Innovations and variances.
+        Inner products of the innovations, each over its deviation; the innovations,
+        those of the series in column 0; and their variances.
     """
-    T, C, K = data.shape
-    walker, markov = np.zeros((C, K)), np.zeros((C, K))
-    aa, ab, bb = np.zeros(C), np.zeros(C), sd**2
+    y, X, sd, phi = (jnp.asarray(x) for x in (y, X, sd, phi))
     renewed = sd**2 * (1.0 - phi**2)
-    white, variance = np.empty_like(data), np.empty((T, C))
-    for t in range(T):
+
+    def step(carry: tuple, row: tuple) -> tuple[tuple, tuple[Array, Array]]:
+        walker, markov, aa, ab, bb = carry
+        y, x, seen, noise = row
         markov = phi[:, None] * markov
         aa, ab, bb = aa + walk, phi * ab, phi**2 * bb + renewed
         ga, gb = aa + ab, ab + bb
-        q = ga + gb + noise[t]
-        error = data[t] - walker - markov
-        white[t], variance[t] = error, q
-        ka, kb = np.where(mask[t], ga / q, 0.0), np.where(mask[t], gb / q, 0.0)
+        q = ga + gb + noise
+        x = jnp.broadcast_to(x, (len(y), len(x)))
+        error = jnp.concatenate([y[:, None], x], 1) - walker - markov
+        ka, kb = jnp.where(seen, ga / q, 0.0), jnp.where(seen, gb / q, 0.0)
         walker = walker + ka[:, None] * error
         markov = markov + kb[:, None] * error
-        aa, ab, bb = aa - ka * ga, ab - ka * gb, bb - kb * gb
-    return white, variance
+        return (walker, markov, aa - ka * ga, ab - ka * gb, bb - kb * gb), (error, q)
+
+    walker, unsure = jnp.zeros((y.shape[1], 1 + X.shape[1])), jnp.zeros_like(sd)
+    start = (walker, walker, unsure, unsure, sd**2)
+    white, q = jax.lax.scan(step, start, (y, X, mask, noise))[1]
+    root = jnp.where(jnp.asarray(mask), 1.0 / jnp.sqrt(q), 0.0)[..., None] * white
+    return jnp.einsum("tck,tcl->ckl", root, root), white, q
