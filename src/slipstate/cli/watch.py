@@ -12,13 +12,21 @@ Follow observations in arrival order, forecast, report ruptures, keep score.
 Several stations are watched together: they share one slow-slip switch, step each on \
 their own, and their common mode is told from both.
 
+A fault (no file, or a record of slip rate and stress) is followed by a Schroedinger \
+bridge; an ensemble Kalman and a particle filter follow the same data for comparison.
+
 Examples:
   slipstate watch
 
   slipstate watch ALBH.pbo.nam08.csv --out albh
 
   slipstate watch *.csv --out network --resume
+
+  slipstate watch --method etkf --out etkf
 """
+
+METHODS = ("bridge", "etkf", "particle", "enkf", "denkf", "enkf-n", "netf")
+"""Names of `watch.fault_methods`, here so that the help needs no imports."""
 
 
 def watch(
@@ -43,6 +51,14 @@ def watch(
             help="Part of each record that may be used to fit; the rest is scored."
         ),
     ] = 0.5,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Filter that follows a fault (not GNSS positions): "
+            f"{', '.join(METHODS)}.",
+            show_default=METHODS[0],
+        ),
+    ] = None,
 ) -> None:
     """Follow observations in arrival order, forecast, report ruptures, keep score.
 
@@ -51,6 +67,10 @@ def watch(
         out: Folder of the results.
         resume: Whether to go on where an interrupted run stopped.
         train: Part of each record that may be used to fit.
+        method: Name of the filter that follows a fault; None for the bridge.
+
+    Raises:
+        InputError: There is no such filter, or what is watched is no fault.
     """
     from rich.console import Console
 
@@ -58,23 +78,34 @@ def watch(
 
     begin()
     from slipstate.fit.progress import BarProgress
+    from slipstate.ground.errors import InputError
     from slipstate.report import write_report
+    from slipstate.watch.fault_job import fault_among, watch_fault, watch_twin
+    from slipstate.watch.fault_methods import choose_method
     from slipstate.watch.output import prepare_folder, write_results
+    from slipstate.watch.pipeline import watch_files
 
     started = time.monotonic()
     console = Console(stderr=True)
     progress = BarProgress(console)
+    chosen = choose_method(METHODS[0] if method is None else method)
+    fault = fault_among(data) if data else None
+    if data and fault is None and method is not None:
+        raise InputError(
+            f"`--method` chooses how a fault is followed; {data[0]} is no record of "
+            "one. Leave it out."
+        )
     folder = prepare_folder(out)
-    if data:
-        from slipstate.watch.pipeline import watch_files
-
+    if not data:
+        found = watch_twin(folder, resume=resume, progress=progress, chosen=chosen)
+    elif fault is not None:
+        found = watch_fault(
+            fault, data[0], folder, resume=resume, progress=progress, chosen=chosen
+        )
+    else:
         found = watch_files(
             data, folder, resume=resume, progress=progress, train_fraction=train
         )
-    else:
-        from slipstate.watch.fault_job import watch_twin
-
-        found = watch_twin(folder, resume=resume, progress=progress)
     with progress.task("writing the report", "page") as advance:
         advance(0, 1)
         report = write_report(found.run, found.events)

@@ -2,6 +2,8 @@
 
 from slipstate.earth.chaos import DoubleWell, Lorenz63, Lorenz96
 from slipstate.earth.cycle import CycleOutcome, LimitCycle, SlipEvents
+from slipstate.earth.fault_attributes import fault_attributes, fault_slider
+from slipstate.earth.fault_record import fault_from_record
 from slipstate.earth.friction import (
     AbstractStateLaw,
     AgeingLaw,
@@ -22,6 +24,7 @@ from slipstate.earth.twin import (
     cycle_states,
     slow_slip_slider,
     spread_phases,
+    with_ensemble,
 )
 
 __all__ = [
@@ -44,6 +47,10 @@ __all__ = [
     "SpringSlider",
     "build_twin",
     "cycle_states",
+    "fault_attributes",
+    "fault_from_record",
+    "fault_slider",
     "slow_slip_slider",
     "spread_phases",
+    "with_ensemble",
 ]

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from slipstate.earth.cycle import LimitCycle
+from slipstate.earth.fault_attributes import fault_attributes
 from slipstate.earth.friction import CutoffLaw
 from slipstate.earth.observe import FAULT_COMPONENTS, FAULT_UNITS, FaultObservation
 from slipstate.earth.slider import SpringSlider
@@ -138,11 +139,33 @@ def build_twin(
     spread = np.asarray([sd_ln_speed, sd_stress])
     observed = np.asarray(clean) + spread * generator.standard_normal(clean.shape)
     model = StateSpaceModel(Ensemble(first), SliderTransition(fault, DAY), observation)
-    record = _record(observed, np.asarray(truth), days, spread, seed)
+    record = _record(fault, observed, np.asarray(truth), days, spread, seed)
     return FaultTwin(record, model, fault, cycle)
 
 
+def with_ensemble(twin: FaultTwin, members: int, seed: int) -> StateSpaceModel:
+    """Return the model of a twin with a first ensemble of another size.
+
+    Args:
+        twin: The twin.
+        members: Size of the ensemble.
+        seed: Seed of its phases; not used where the size is the same.
+
+    Returns:
+        The model; the twin's own where its ensemble has that size.
+    """
+    initial = twin.model.initial
+    if isinstance(initial, Ensemble) and len(initial.members) == members:
+        return twin.model
+    phases = spread_phases(members, np.random.default_rng([seed, members]))
+    states = cycle_states(twin.slider, twin.cycle, phases)
+    return StateSpaceModel(
+        Ensemble(states), twin.model.transition, twin.model.observation
+    )
+
+
 def _record(
+    fault: SpringSlider,
     observed: np.ndarray,
     truth: np.ndarray,
     days: np.ndarray,
@@ -167,7 +190,10 @@ def _record(
             f"simulated by slipstate: spring-slider on its limit cycle, observed with "
             f"noise, seed {seed}"
         ),
-        attributes={"source": "spring-slider with rate-and-state friction"},
+        attributes={
+            "source": "spring-slider with rate-and-state friction",
+            **fault_attributes(fault),
+        },
     )
     record["truth"] = (
         ("time", "state"),

@@ -1,7 +1,6 @@
 """A watched fault as the one run dataset (see docs/notation.md, `run.nc`)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -9,85 +8,50 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from slipstate.assimilate.mixtures import (
-    mixture_distribution,
-    mixture_log_density,
-    mixture_moments,
-    mixture_quantiles,
-)
-from slipstate.assimilate.scores import crps_mixture
 from slipstate.earth.twin import FAULT_STATES, FaultTwin
+from slipstate.watch.fault_follow import FaultRun
+from slipstate.watch.fault_forecasts import FaultForecasts
 from slipstate.watch.forecasts import QUANTILES
 
 HORIZONS = (1, 3, 9)
-"""Steps of ten days ahead."""
+"""Steps ahead."""
 
 TRAINING = 1.0 / 3.0
 """Part of the record in which the filter settles and the baselines learn."""
 
 
-@dataclass(frozen=True)
-class FaultRun:
-    """What the ensemble has to say.
-
-    Attributes:
-        ensembles: Members after each observation.
-        innovations: Observation minus prediction.
-        innovation_vars: Variance of the prediction.
-        ahead: Members at each horizon, issued at each time.
-        log_likelihoods: Log density of each observation given the past [nats].
-    """
-
-    ensembles: Float[np.ndarray, "time ens state"]
-    innovations: Float[np.ndarray, "time obs"]
-    innovation_vars: Float[np.ndarray, "time obs"]
-    ahead: Float[np.ndarray, "horizon time ens state"]
-    log_likelihoods: Float[np.ndarray, " time"]
-
-
 def fault_dataset(
-    twin: FaultTwin, found: FaultRun, advance: Callable[[int, int], None]
+    twin: FaultTwin,
+    found: FaultRun,
+    ours: FaultForecasts,
+    peers: Mapping[str, FaultForecasts],
 ) -> xr.Dataset:
-    """Put a run into CF form and score its forecasts.
+    """Put a run into CF form.
 
     Args:
         twin: The fault and its record.
-        found: What the ensemble has to say.
-        advance: Called with horizons done and all horizons.
+        found: What the filter has to say.
+        ours: Its forecasts.
+        peers: Forecasts of other filters that followed the same record, by label.
 
     Returns:
         The dataset, without scorecard.
     """
     record, model = twin.record, twin.model
     observe = jax.vmap(jax.vmap(lambda x: model.observation.predict(x, None)))
-    noise = np.sqrt(np.sum(np.asarray(model.observation.noise_factor()) ** 2, 1))
     y = record["value"].values
     seen = np.asarray(observe(jnp.asarray(found.ensembles)))
-    T, C = y.shape
-    members_count = found.ensembles.shape[1]
-    H = len(HORIZONS)
-    quantiles = np.full((T, 1, C, H, len(QUANTILES)), np.nan)
-    scores = {
-        k: np.full((T, 1, C, H), np.nan) for k in ("mean", "sd", "pit", "crps", "log")
-    }
-    weights = np.full((1, members_count), 1.0 / members_count)
-    for k, ahead in enumerate(HORIZONS):
-        members = np.asarray(observe(jnp.asarray(found.ahead[k, : T - ahead])))
-        for c in range(C):
-            m = np.ascontiguousarray(members[..., c])
-            w, sd = np.broadcast_to(weights, m.shape), np.full(m.shape, noise[c])
-            at = (slice(ahead, T), 0, c, k)
-            came = y[ahead:, c]
-            quantiles[at] = mixture_quantiles(np.asarray(QUANTILES), w, m, sd)
-            scores["mean"][at], scores["sd"][at] = mixture_moments(w, m, sd)
-            scores["pit"][at] = mixture_distribution(came, w, m, sd)
-            scores["crps"][at] = crps_mixture(came, w, m, sd)
-            scores["log"][at] = -mixture_log_density(came, w, m, sd)
-        advance(k + 1, H)
+    T = len(y)
+    weights = found.weights[..., None]
+    mean = np.sum(weights * seen, axis=1)
+    bias = 1.0 - np.sum(weights**2, axis=1)  # so that equal weights divide by M - 1
+    apart = seen - mean[:, None, :]
+    spread = np.sqrt(np.sum(weights * apart**2, axis=1) / bias)
     units = {"units": "see component_units"}
     series = ("time", "station", "component")
     plain = lambda x: np.asarray(x)[:, None, :]
     fast = found.ensembles[..., 0] > np.log(10.0 * float(twin.slider.Vpl))
+    members = _equally_likely(found)
     branch = np.linspace(
         found.ensembles[..., 0].min(), found.ensembles[..., 0].max(), 200
     )
@@ -109,43 +73,15 @@ def fault_dataset(
             np.arange(T) < TRAINING * T,
             {"units": "1", "long_name": "filter settles, baselines learn"},
         ),
-        "forecast": (
-            (*series, "horizon", "quantile"),
-            quantiles,
-            units | {"long_name": "quantiles of the observation, issued earlier"},
-        ),
-        **{
-            name: (
-                (*series, "horizon"),
-                scores[key],
-                {"units": unit, "long_name": words},
-            )
-            for name, key, unit, words in (
-                (
-                    "forecast_mean",
-                    "mean",
-                    "see component_units",
-                    "mean of the forecast",
-                ),
-                ("forecast_sd", "sd", "see component_units", "spread of the forecast"),
-                ("pit", "pit", "1", "probability integral transform"),
-                (
-                    "crps",
-                    "crps",
-                    "see component_units",
-                    "continuous ranked probability score",
-                ),
-                ("log_score", "log", "nat", "minus log density of the observation"),
-            )
-        },
+        **_forecast_variables(ours, series),
         "filtered": (
             series,
-            plain(seen.mean(1)),
+            plain(mean),
             units | {"long_name": "signal given the past"},
         ),
         "filtered_sd": (
             series,
-            plain(seen.std(1, ddof=1)),
+            plain(spread),
             units | {"long_name": "its spread"},
         ),
         "innovation": (
@@ -160,7 +96,7 @@ def fault_dataset(
         ),
         "slip_probability": (
             ("time",),
-            fast.mean(1),
+            np.sum(found.weights * fast, axis=1),
             {
                 "units": "1",
                 "long_name": "members slipping faster than ten times the load",
@@ -168,10 +104,9 @@ def fault_dataset(
         ),
         "member": (
             ("time", "member", "state"),
-            found.ensembles,
+            members,
             {"units": "1", "long_name": "ln V [m/s] and ln theta [s] of the members"},
         ),
-        "truth": (("time", "state"), record["truth"].values, record["truth"].attrs),
         "steady_tau": (
             ("branch",),
             steady,
@@ -184,6 +119,11 @@ def fault_dataset(
             {"units": "nat", "long_name": "log density of the observation"},
         ),
     }
+    if "truth" in record:
+        truth = record["truth"]
+        variables["truth"] = (("time", "state"), truth.values, truth.attrs)
+    for name, one in _peer_variables(peers, series).items():
+        variables[name] = one
     every = np.diff(record["time"].values[:2])[0] / np.timedelta64(1, "D")
     coords = {
         "time": record["time"].values,
@@ -194,4 +134,62 @@ def fault_dataset(
         "quantile": ("quantile", list(QUANTILES), {"units": "1"}),
         "state": list(FAULT_STATES),
     }
+    if peers:
+        coords["peer"] = list(peers)
     return xr.Dataset(variables, coords)
+
+
+def _forecast_variables(
+    forecasts: FaultForecasts, series: tuple[str, ...]
+) -> dict[str, tuple]:
+    """Return forecasts and their scores as variables."""
+    dims = (*series, "horizon")
+    own = "see component_units"
+    table = (
+        ("forecast_mean", forecasts.mean, own, "mean of the forecast"),
+        ("forecast_sd", forecasts.sd, own, "spread of the forecast"),
+        ("pit", forecasts.pit, "1", "probability integral transform"),
+        ("crps", forecasts.crps, own, "continuous ranked probability score"),
+        ("log_score", forecasts.log_score, "nat", "minus log density of what came"),
+    )
+    words = "quantiles of the observation, issued earlier"
+    return {
+        "forecast": (
+            (*dims, "quantile"),
+            forecasts.quantiles,
+            {"units": own, "long_name": words},
+        ),
+        **{
+            name: (dims, values, {"units": units, "long_name": long_name})
+            for name, values, units, long_name in table
+        },
+    }
+
+
+def _peer_variables(
+    peers: Mapping[str, FaultForecasts], series: tuple[str, ...]
+) -> dict[str, tuple]:
+    """Return the forecasts of other filters, the same names with `peer_` in front."""
+    each = [_forecast_variables(one, series) for one in peers.values()]
+    if not each:
+        return {}
+    return {
+        f"peer_{name}": (
+            ("peer", *dims),
+            np.stack([one[name][1] for one in each]),
+            attrs | {"long_name": f"{attrs['long_name']}, of other filters"},
+        )
+        for name, (dims, _, attrs) in each[0].items()
+    }
+
+
+def _equally_likely(found: FaultRun) -> Float[np.ndarray, "time ens state"]:
+    """Return members as they are where weights are equal, else drawn by weight."""
+    weights = found.weights
+    if np.ptp(weights) < 1e-12:
+        return found.ensembles
+    M = weights.shape[1]
+    steps = (np.arange(M) + 0.5) / M
+    sums = np.cumsum(weights, axis=1)
+    label = np.stack([np.searchsorted(row, steps) for row in sums]).clip(max=M - 1)
+    return np.take_along_axis(found.ensembles, label[..., None], axis=1)

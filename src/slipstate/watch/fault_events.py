@@ -19,7 +19,8 @@ def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
     members between the sample before the event and its last one.
 
     Args:
-        run: The run, with `slip_probability`, `filtered` and `truth`.
+        run: The run, with `slip_probability` and `filtered`; with `truth` and stress,
+            latency and stress drop are known too.
         loading_rate: Loading rate [m/s].
 
     Returns:
@@ -27,9 +28,10 @@ def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
     """
     share = run["slip_probability"].values
     times = run["time"].values
-    stress = run["filtered"].sel(component="tau").values[:, 0]
-    spread = run["filtered_sd"].sel(component="tau").values[:, 0]
-    true = run["truth"].sel(state="ln V").values > np.log(10.0 * loading_rate)
+    stress, spread = (_stress(run, name) for name in ("filtered", "filtered_sd"))
+    true = np.zeros(len(times), bool)
+    if "truth" in run:
+        true = run["truth"].sel(state="ln V").values > np.log(10.0 * loading_rate)
     day = np.timedelta64(1, "D")
     rows = []
     for first, last in _stretches(share > ALARM):
@@ -59,6 +61,13 @@ def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
     names = ["onset", "onset_lo", "onset_hi", "type", "offset_tau_Pa", "sigma_tau_Pa"]
     names += ["duration", "probability", "latency_days", "stations"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _stress(run: xr.Dataset, name: str) -> np.ndarray:
+    """Return a variable of the stress; NaN where stress was not observed."""
+    if "tau" not in run["component"].values:
+        return np.full(run.sizes["time"], np.nan)
+    return run[name].sel(component="tau").values[:, 0]
 
 
 def _stretches(flag: np.ndarray) -> list[tuple[int, int]]:

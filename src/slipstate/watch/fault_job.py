@@ -1,67 +1,155 @@
-"""Watching the embedded fault: an ensemble follows a simulated slow-slip cycle.
+"""Watching a fault: a filter that knows the physics follows its slip rate and stress.
 
-The ensemble transform Kalman filter knows the physics and sees ln V and stress every
-ten days through noise. Its forecast of an observation is the mixture of what its
-members predict, each with the noise of the instrument.
+The bridge filter unless another is asked for. Beside it an ensemble Kalman filter and a
+particle filter follow the same record, so that the scorecard says what the choice of
+filter is worth.
 """
 
 from pathlib import Path
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+import xarray as xr
 
 from slipstate import __version__
-from slipstate.assimilate import (
-    EnsembleTransformKalman,
-    Observations,
-    Running,
-    filter_series,
-    init,
-)
-from slipstate.earth.twin import DAY, FaultTwin, build_twin
+from slipstate.earth.fault_record import fault_from_record
+from slipstate.earth.twin import DAY, FaultTwin, build_twin, with_ensemble
 from slipstate.fit import FolderStore, fingerprint
 from slipstate.fit.progress import Progress
-from slipstate.systems.protocol import StateSpaceModel
-from slipstate.watch.fault_dataset import HORIZONS, FaultRun, fault_dataset
+from slipstate.ground.errors import InputError
+from slipstate.records import read_record
+from slipstate.watch.fault_dataset import HORIZONS, fault_dataset
 from slipstate.watch.fault_events import fault_events
+from slipstate.watch.fault_follow import FaultRun, FaultSeries, follow_fault
+from slipstate.watch.fault_forecasts import FaultForecasts, forecast_fault
+from slipstate.watch.fault_methods import (
+    FAULT_METHODS,
+    MEMBERS,
+    FaultMethod,
+    compared_with,
+)
 from slipstate.watch.output import CHECKPOINT
 from slipstate.watch.pipeline import Watched, provenance, scored
 
-MEMBERS, INFLATION, SEED = 50, 1.02, 20_100_405
-_PIECE = 50  # steps kept together
+SEED = 20_100_405
 
 
-def watch_twin(folder: Path, *, resume: bool, progress: Progress) -> Watched:
+def watch_twin(
+    folder: Path,
+    *,
+    resume: bool,
+    progress: Progress,
+    chosen: FaultMethod = FAULT_METHODS[0],
+) -> Watched:
     """Watch the embedded fault.
 
     Args:
         folder: Output folder; finished pieces are kept in its checkpoint.
         resume: Go on from what is there.
         progress: Shows what is going on.
+        chosen: The filter.
 
     Returns:
         The finished run.
+
+    Raises:
+        CheckpointError: What is to be resumed was made with other settings.
     """
-    settings = {"members": MEMBERS, "inflation": INFLATION, "seed": SEED}
-    store = FolderStore(
-        folder / CHECKPOINT, fingerprint([], settings | {"version": __version__})
-    )
-    if not resume:
-        store.start()
+    store = _store(folder, [], chosen, resume)
     with progress.task("simulating the fault", "fault") as advance:
         advance(0, 1)
         twin = build_twin(members=MEMBERS, seed=SEED)
         advance(1, 1)
-    found = _follow(twin, store, progress)
-    with progress.task("scoring forecasts", "horizon") as advance:
-        run = fault_dataset(twin, found, advance)
-    facts = provenance(twin.record, "slipstate watch of a simulated fault", "fault")
+    return _watch(twin, chosen, "slipstate watch of a simulated fault", store, progress)
+
+
+def fault_among(paths: list[Path]) -> xr.Dataset | None:
+    """Return the record of a fault, None where the files are of something else.
+
+    Args:
+        paths: What is to be watched.
+
+    Returns:
+        The record, where the only file is one.
+
+    Raises:
+        RecordError: The file cannot be read.
+    """
+    if len(paths) != 1 or paths[0].suffix != ".nc":
+        return None
+    record = read_record(paths[0])
+    return record if record.attrs.get("kind") == "fault" else None
+
+
+def watch_fault(
+    record: xr.Dataset,
+    path: Path,
+    folder: Path,
+    *,
+    resume: bool,
+    progress: Progress,
+    chosen: FaultMethod = FAULT_METHODS[0],
+) -> Watched:
+    """Watch a fault from its record.
+
+    Args:
+        record: What was seen of it; its attributes tell the fault.
+        path: Where it was read from.
+        folder: Output folder; finished pieces are kept in its checkpoint.
+        resume: Go on from what is there.
+        progress: Shows what is going on.
+        chosen: The filter.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: The record cannot be followed.
+        CheckpointError: What is to be resumed was made with other data or settings.
+    """
+    try:
+        with progress.task("finding the limit cycle", "fault") as advance:
+            advance(0, 1)
+            twin = fault_from_record(record, MEMBERS, SEED)
+            advance(1, 1)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    store = _store(folder, [path], chosen, resume)
+    return _watch(twin, chosen, f"slipstate watch of {path.name}", store, progress)
+
+
+def _store(
+    folder: Path, paths: list[Path], chosen: FaultMethod, resume: bool
+) -> FolderStore:
+    """Return where finished pieces are kept."""
+    settings = {
+        "method": chosen.name,
+        "methods": [repr(m.method) for m in (chosen, *compared_with(chosen))],
+        "seed": SEED,
+        "version": __version__,
+    }
+    store = FolderStore(folder / CHECKPOINT, fingerprint(paths, settings))
+    if not resume:
+        store.start()
+    return store
+
+
+def _watch(
+    twin: FaultTwin,
+    chosen: FaultMethod,
+    title: str,
+    store: FolderStore,
+    progress: Progress,
+) -> Watched:
+    """Follow a fault with the chosen filter and those it is compared with."""
+    found, ours = _one(twin, chosen, store, progress)
+    peers = {m.label: _one(twin, m, store, progress)[1] for m in compared_with(chosen)}
+    run = fault_dataset(twin, found, ours, peers)
+    facts = provenance(twin.record, title, "fault")
+    sizes = (chosen, *compared_with(chosen))
     facts |= {
-        "engine": f"ensemble transform Kalman filter, {MEMBERS} members",
-        "inflation": str(INFLATION),
+        "engine": f"{chosen.words}, {chosen.members} members",
+        "engine_label": chosen.label,
+        "compared_with": ", ".join(f"{m.label} ({m.members})" for m in sizes[1:]),
         "seed": str(SEED),
         "recurrence": f"{float(twin.cycle.recurrence) / DAY / 365.25:.3f} years",
     }
@@ -69,86 +157,20 @@ def watch_twin(folder: Path, *, resume: bool, progress: Progress) -> Watched:
     return Watched(run, fault_events(run, float(twin.slider.Vpl)))
 
 
-def _follow(twin: FaultTwin, store: FolderStore, progress: Progress) -> FaultRun:
-    """Follow the record piece by piece, from wherever the store ends."""
-    model = twin.model
-    method = EnsembleTransformKalman(MEMBERS, INFLATION)
-    y = twin.record["value"].values
-    time = twin.record["time"].values
+def _one(
+    twin: FaultTwin, method: FaultMethod, store: FolderStore, progress: Progress
+) -> tuple[FaultRun, FaultForecasts]:
+    """Follow a record with one filter and score its forecasts."""
+    model = with_ensemble(twin, method.members, SEED)
+    series = _series(twin.record)
+    found = follow_fault(model, series, method, HORIZONS, SEED, store, progress)
+    with progress.task(f"scoring the {method.label}", "horizon") as advance:
+        forecasts = forecast_fault(model, found, series.y, HORIZONS, advance)
+    return found, forecasts
+
+
+def _series(record: xr.Dataset) -> FaultSeries:
+    """Return the numbers of a record."""
+    time = record["time"].values
     days = (time - time[0]) / np.timedelta64(1, "D")
-    every = float(days[1] - days[0])
-    T = len(days)
-    running = init(model, method, key=jax.random.PRNGKey(SEED))
-    parts: list[dict[str, np.ndarray]] = []
-    with progress.task("following the fault", "observation") as advance:
-        for start in range(0, T, _PIECE):
-            name = f"piece-{start // _PIECE:06d}"
-            kept = store.get(name)
-            if kept is None:
-                kept = _piece(model, method, running, y, days, start, every)
-                store.put(name, kept)
-            running = _unpack(kept, running)
-            parts.append(kept)
-            advance(min(start + _PIECE, T), T)
-    join = lambda name, axis=0: np.concatenate([p[name] for p in parts], axis)
-    return FaultRun(
-        join("ensembles"),
-        join("innovations"),
-        join("innovation_vars"),
-        join("ahead", 1),
-        join("log_likelihoods"),
-    )
-
-
-def _piece(
-    model: StateSpaceModel,
-    method: EnsembleTransformKalman,
-    running: Running,
-    y: np.ndarray,
-    days: np.ndarray,
-    start: int,
-    every: float,
-) -> dict[str, np.ndarray]:
-    """Follow one piece, padded with masked rows so that all are one program."""
-    length = min(_PIECE, len(days) - start)
-    rows = np.full((_PIECE, y.shape[1]), np.nan)
-    rows[:length] = y[start : start + length]
-    times = days[start] + every * np.arange(_PIECE)
-    times[:length] = days[start : start + length]
-    series = Observations(jnp.asarray(rows), jnp.asarray(times))
-    result = filter_series(model, series, method, running=running)
-    variances = jnp.diagonal(result.innovation_covs, axis1=1, axis2=2)
-    ahead = _ahead(model, result.ensembles, jnp.asarray(every))
-    out = {
-        "ensembles": result.ensembles,
-        "innovations": result.innovations,
-        "innovation_vars": variances,
-        "log_likelihoods": result.step_log_likelihoods,
-    }
-    kept = {name: np.asarray(x)[:length] for name, x in out.items()}
-    kept["ahead"] = np.asarray(ahead)[:, :length]
-    leaves = jax.tree.leaves(result.final)
-    return kept | {f"running.{k}": np.asarray(x) for k, x in enumerate(leaves)}
-
-
-def _unpack(kept: dict[str, np.ndarray], like: Running) -> Running:
-    """Return where a piece ended."""
-    structure = jax.tree.structure(like)
-    leaves = [jnp.asarray(kept[f"running.{k}"]) for k in range(structure.num_leaves)]
-    return jax.tree.unflatten(structure, leaves)
-
-
-@eqx.filter_jit
-def _ahead(
-    model: StateSpaceModel, ensembles: Float[Array, "time ens state"], every: Array
-) -> Float[Array, "horizon time ens state"]:
-    """Move every ensemble forward to each horizon."""
-    move = lambda x: model.transition.mean(x, None, every)
-
-    def step(members: Array, _: None) -> tuple[Array, Array]:
-        # time by time, so that a fast ensemble does not slow down all others
-        members = jax.lax.map(jax.vmap(move), members)
-        return members, members
-
-    _, steps = jax.lax.scan(step, ensembles, None, length=max(HORIZONS))
-    return steps[jnp.asarray(HORIZONS) - 1]
+    return FaultSeries(record["value"].values, days, float(days[1] - days[0]))

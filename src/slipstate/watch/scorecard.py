@@ -16,7 +16,7 @@ from slipstate.assimilate.scores import crps_gaussian, log_score_gaussian
 from slipstate.watch.baselines import DAY, climatology, persistence, trajectory
 from slipstate.watch.verdict import compose_verdict
 
-METHODS = ("slipstate", "persistence", "trajectory", "climatology")
+BASELINES = ("persistence", "trajectory", "climatology")
 METRICS = (
     "crps",
     "rmse",
@@ -50,6 +50,9 @@ def scorecard(run: xr.Dataset) -> xr.Dataset:
             where present, else taken from the Gaussian of mean and sd. The attribute
             `members` (int) tells that quantiles and sd come from that many members.
 
+            Forecasts of other filters on the same data, `peer_forecast_mean` and so on
+            (peer, time, station, component, horizon), are scored beside ours.
+
     Returns:
         `score` (method, metric, horizon), pooled; `score_component` (method, metric,
         horizon, component); `crps_gain`, `crps_gain_se` (method, horizon): mean CRPS of
@@ -73,7 +76,9 @@ def scorecard(run: xr.Dataset) -> xr.Dataset:
         trajectory(time, values, training, seasonal=_has_seasons(run)),
         rest,
     )
-    forecasts = [ours, *(_gaussian(values, b.mean, b.sd) for b in baselines)]
+    others = _peers(run, values)
+    gaussian = [_gaussian(values, b.mean, b.sd) for b in baselines]
+    forecasts = [ours, *others.values(), *gaussian]
     scored = np.isfinite(values)[..., None] & ~training[..., None]
     for forecast in forecasts:
         scored = scored & np.isfinite(forecast.crps)
@@ -90,7 +95,8 @@ def scorecard(run: xr.Dataset) -> xr.Dataset:
     gains = [
         _gain(f, ours, scored, scale[component], time, horizons) for f in forecasts
     ]
-    return _dataset(run, tables, gains, scored, units, mixed, members)
+    methods = ["slipstate", *others, *BASELINES]
+    return _dataset(run, methods, tables, gains, scored, units, mixed, members)
 
 
 def _has_seasons(run: xr.Dataset) -> bool:
@@ -133,6 +139,19 @@ def _ours(run: xr.Dataset, values: np.ndarray) -> _Forecast:
             in50=_inside(run, values, 0.25), in90=_inside(run, values, 0.05)
         )
     return forecast
+
+
+def _peers(run: xr.Dataset, values: np.ndarray) -> dict[str, _Forecast]:
+    """Take the forecasts of other filters, by label."""
+    if "peer" not in run.dims:
+        return {}
+    found = {}
+    for label in run["peer"].values:
+        one = run.sel(peer=label)
+        names = [str(name) for name in one.data_vars if str(name).startswith("peer_")]
+        theirs = {name.removeprefix("peer_"): one[name] for name in names}
+        found[str(label)] = _ours(xr.Dataset(theirs), values)
+    return found
 
 
 def _inside(run: xr.Dataset, values: np.ndarray, tail: float) -> np.ndarray:
@@ -248,6 +267,7 @@ def _gain(
 
 def _dataset(
     run: xr.Dataset,
+    methods: list[str],
     tables: list[np.ndarray],
     gains: list[np.ndarray],
     scored: np.ndarray,
@@ -299,12 +319,13 @@ def _dataset(
             ),
         },
         coords={
-            "method": list(METHODS),
+            "method": methods,
             "metric": list(METRICS),
             "horizon": run["horizon"],
             "component": run["component"],
         },
     )
     count = int(np.any(scored, axis=(1, 2)).sum())
-    result.attrs["verdict"] = compose_verdict(result, count, pooled_units)
+    engine = str(run.attrs.get("engine_label", ""))
+    result.attrs["verdict"] = compose_verdict(result, count, pooled_units, engine)
     return result

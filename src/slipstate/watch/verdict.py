@@ -1,4 +1,4 @@
-"""The scorecard in one sentence that hides nothing."""
+"""The scorecard in a sentence or two that hide nothing."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,19 @@ NAMES = {
 _TWO_SIDED_95 = 1.959964
 
 
-def compose_verdict(scores: xr.Dataset, times: int, units: str) -> str:
+def compose_verdict(
+    scores: xr.Dataset, times: int, units: str, engine: str = ""
+) -> str:
     """Say which baselines are beaten by CRPS, and name each one that is not.
 
     Args:
         scores: `score`, `crps_gain` and `crps_gain_se` of a scorecard.
         times: Number of times with a scored entry.
         units: Unit of the pooled CRPS.
+        engine: Name of our filter, where others follow the same data.
 
     Returns:
-        One sentence.
+        One sentence; a second one on other filters where the scorecard has some.
     """
     crps = scores["score"].sel({"metric": "crps"})
     count = int(scores["score"].sel({"metric": "count", "method": "slipstate"}).sum())
@@ -66,7 +69,55 @@ def compose_verdict(scores: xr.Dataset, times: int, units: str) -> str:
             end += f"; it beats {_by_name(beaten)}"
     if unsure:
         end += f"; the lead over {_by_name(unsure)} is within sampling error"
-    return start + end + "."
+    return start + end + "." + _against_filters(scores, engine)
+
+
+def other_filters(scores: xr.Dataset) -> list[str]:
+    """Return the methods of a scorecard that are neither ours nor baselines.
+
+    Args:
+        scores: The scorecard.
+
+    Returns:
+        Their labels.
+    """
+    return [str(m) for m in scores["method"].values if m not in ("slipstate", *NAMES)]
+
+
+def standing(scores: xr.Dataset, method: str, horizon: float) -> int:
+    """Return how a method stands to ours by CRPS.
+
+    Args:
+        scores: A scorecard with `crps_gain` and `crps_gain_se`.
+        method: The method.
+        horizon: The horizon [days].
+
+    Returns:
+        1 where it is worse than ours, -1 where it is better, 0 within sampling error.
+    """
+    place = {"method": method, "horizon": horizon}
+    gain = float(scores["crps_gain"].sel(place))
+    error = float(scores["crps_gain_se"].sel(place))
+    return int(np.sign(gain)) if abs(gain) > _TWO_SIDED_95 * error else 0
+
+
+def _against_filters(scores: xr.Dataset, engine: str) -> str:
+    """Say how our filter did against others on the same data; empty without any."""
+    others = other_filters(scores)
+    words = {1: "better than", -1: "worse than", 0: "as good within sampling error as"}
+    parts = []
+    for sign, relation in words.items():
+        pairs = [
+            (f"the {name}", float(h))
+            for name in others
+            for h in scores["horizon"].values
+            if standing(scores, name, float(h)) == sign
+        ]
+        if pairs:
+            parts.append(f"{relation} {_by_name(pairs)}")
+    if not parts:
+        return ""
+    return f" On the same data its {engine or 'filter'} is {_list(parts)}."
 
 
 def days(horizon: float) -> str:
