@@ -1,5 +1,7 @@
 """Following observations with a model: filters, smoothers, ensembles, scores."""
 
+from slipstate.assimilate.arrivals import Arrival
+from slipstate.assimilate.assimilator import Assimilator
 from slipstate.assimilate.bridge import (
     BridgeFilter,
     BridgeInfo,
@@ -23,6 +25,7 @@ from slipstate.assimilate.calibration import (
     rank_uniformity,
     spread_skill,
 )
+from slipstate.assimilate.conformal import Conformal, Interval
 from slipstate.assimilate.constant_gain import ConstantGainKalman
 from slipstate.assimilate.deterministic_ensemble import DeterministicEnsembleKalman
 from slipstate.assimilate.ensemble import (
@@ -46,6 +49,7 @@ from slipstate.assimilate.forecast import (
     forecast,
 )
 from slipstate.assimilate.gaussian_sum import GaussianSum
+from slipstate.assimilate.health import Alarm, Health
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
     ModeInfo,
@@ -71,6 +75,7 @@ from slipstate.assimilate.kalman import (
     KalmanInfo,
     require_linear,
 )
+from slipstate.assimilate.ladder import Rung, ladder_of
 from slipstate.assimilate.linearise import (
     AbstractPointRule,
     AbstractRule,
@@ -82,6 +87,7 @@ from slipstate.assimilate.linearise import (
     Taylor,
     Unscented,
 )
+from slipstate.assimilate.live import Report
 from slipstate.assimilate.local_ensemble import LocalEnsembleTransformKalman
 from slipstate.assimilate.localise import (
     Localisation,
@@ -131,6 +137,7 @@ from slipstate.assimilate.rao_blackwell import (
     RaoBlackwellised,
     keep_branches,
 )
+from slipstate.assimilate.recovery import climatology
 from slipstate.assimilate.resample import (
     AbstractResampling,
     Multinomial,
@@ -202,9 +209,13 @@ __all__ = [
     "AbstractSmoother",
     "Adaptive",
     "Additive",
+    "Alarm",
+    "Arrival",
+    "Assimilator",
     "BridgeFilter",
     "BridgeInfo",
     "BridgeState",
+    "Conformal",
     "ConstantGainKalman",
     "Coupling",
     "Cubature",
@@ -223,8 +234,10 @@ __all__ = [
     "GaussHermite",
     "GaussianBridge",
     "GaussianSum",
+    "Health",
     "InformationKalman",
     "InteractingMultipleModel",
+    "Interval",
     "Iterated",
     "IterativeEnsembleKalmanSmoother",
     "Jacobian",
@@ -251,8 +264,10 @@ __all__ = [
     "RaoBlackwellised",
     "RelaxPerturbations",
     "RelaxSpread",
+    "Report",
     "Residual",
     "Rows",
+    "Rung",
     "Running",
     "SecondTaylor",
     "SerialEnsembleAdjustment",
@@ -275,6 +290,7 @@ __all__ = [
     "Unscented",
     "VariationalInfo",
     "central_interval",
+    "climatology",
     "coverage",
     "coverage_target",
     "crps_ensemble",
@@ -289,6 +305,7 @@ __all__ = [
     "gaspari_cohn",
     "init",
     "keep_branches",
+    "ladder_of",
     "linearised_model",
     "load_state",
     "log_prob",

@@ -47,9 +47,9 @@ def save_state(
     meta = {
         "kind": _KIND,
         "version": __version__,
-        "model": None if model is None else _fingerprint(model),
+        "model": None if model is None else fingerprint_model(model),
         "leaves": {name: _describe(leaf) for name, leaf in _named(running).items()},
-        "sha256": _content(arrays),
+        "sha256": content_digest(arrays),
     }
     replace_file(path, pack(arrays, meta))
 
@@ -74,8 +74,8 @@ def load_state(
             model, method or precision.
     """
     place = Path(path)
-    arrays, meta = _read(place)
-    if model is not None and meta["model"] not in (None, _fingerprint(model)):
+    arrays, meta = read_archive(place, _KIND)
+    if model is not None and meta["model"] not in (None, fingerprint_model(model)):
         raise CheckpointError(
             f"{place}: expected a state of this {type(model).__name__}; found one of a "
             "model with other numbers or parts. Load it with the model that it was "
@@ -94,8 +94,16 @@ def load_state(
     return eqx.combine(jax.tree.unflatten(structure, found), like)
 
 
-def _read(place: Path) -> tuple[dict[str, np.ndarray], Any]:
-    """Return arrays and words of a state file, or say what is wrong with it."""
+def read_archive(place: Path, kind: str) -> tuple[dict[str, np.ndarray], Any]:
+    """Return arrays and words of a state file, or say what is wrong with it.
+
+    Args:
+        place: The file.
+        kind: What it must say that it is.
+
+    Raises:
+        CheckpointError: The file is absent, damaged, or something else.
+    """
     try:
         data = place.read_bytes()
     except OSError as error:
@@ -105,7 +113,7 @@ def _read(place: Path) -> tuple[dict[str, np.ndarray], Any]:
         ) from None
     try:
         arrays, meta = unpack(data)
-        whole = meta["kind"] == _KIND and meta["sha256"] == _content(arrays)
+        whole = meta["kind"] == kind and meta["sha256"] == content_digest(arrays)
     except Exception:  # noqa: BLE001 - whatever a damaged file makes a parser raise
         whole = False
         arrays, meta = {}, None
@@ -148,8 +156,12 @@ def _describe(leaf: jax.Array) -> str:
     return f"{leaf.dtype}{list(leaf.shape)}"
 
 
-def _content(arrays: dict[str, np.ndarray]) -> str:
-    """Return one checksum over all arrays."""
+def content_digest(arrays: dict[str, np.ndarray]) -> str:
+    """Return one checksum over all arrays.
+
+    Args:
+        arrays: Arrays by name.
+    """
     return digest(
         b"".join(
             name.encode() + np.ascontiguousarray(arrays[name]).tobytes()
@@ -158,8 +170,12 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
     )
 
 
-def _fingerprint(model: AbstractModel) -> str:
-    """Return a checksum of the structure and the numbers of a model."""
+def fingerprint_model(model: Any) -> str:
+    """Return a checksum of the structure and the numbers of a model, or of settings.
+
+    Args:
+        model: Any tree of arrays and static settings.
+    """
     leaves, structure = jax.tree.flatten(eqx.filter(model, eqx.is_array))
     mark = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
