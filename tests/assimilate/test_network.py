@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slipstate.assimilate.evidence import network_log_likelihoods
+from slipstate.assimilate.evidence import lane, lane_log_likelihoods, links
 from slipstate.assimilate.network import NetworkFilter, NetworkRow, run_network
 from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
 from slipstate.systems.network import forecast_rows
@@ -179,15 +179,43 @@ def test_a_station_that_says_nothing_does_not_count_for_the_common_mode(build_ne
 
 
 def test_without_steps_it_is_the_evidence_of_a_fit(build_network):
-    model = build_network(stations=2, comps=2)
+    stacked = [build_network(seed=k) for k in (3, 4, 5)]
     rng = np.random.default_rng(7)
-    y = 2.0 * rng.normal(size=(50, 2, 2))
+    y = 2.0 * rng.normal(size=(50, 3))
     mask = rng.uniform(size=y.shape) > 0.3
     scale = rng.uniform(0.5, 2.0, size=y.shape)
-    _, ticks = follow(model, rows_of(y, mask, scale))
-    given = (jnp.asarray(x) for x in (y, mask, scale, np.zeros((50, 2), bool)))
-    terms = network_log_likelihoods(model, *given)
-    np.testing.assert_allclose(ticks.log_likelihood, terms, rtol=1e-9, atol=1e-9)
+    no_step = np.zeros(y.shape, bool)
+    models = jax.tree.map(lambda *x: jnp.stack(x, -1), *(lane(m) for m in stacked))
+    given = (jnp.asarray(x) for x in (y, mask, scale, no_step))
+    terms = lane_log_likelihoods(models, links(stacked[0]), *given)
+    for k, model in enumerate(stacked):
+        alone = [x[:, k, None, None] for x in (y, mask, scale)]
+        _, ticks = follow(model, rows_of(*alone))
+        np.testing.assert_allclose(
+            ticks.log_likelihood, terms[:, k], rtol=1e-9, atol=1e-9
+        )
+
+
+def test_a_step_in_the_evidence_adds_its_covariance(build_network):
+    model = build_network()
+    y = np.array([[0.1], [-0.2], [25.0]])
+    day, everything = np.array([[False], [False], [True]]), np.ones(y.shape, bool)
+    models = jax.tree.map(lambda x: x[..., None], lane(model))
+    given = [jnp.asarray(x) for x in (y, everything, np.ones(y.shape))]
+    heard = links(model)
+    told = lane_log_likelihoods(models, heard, *given, jnp.asarray(day), dof=GAUSSIAN)
+    late = {"Q": model.Q + model.kick_cov[None]}
+    kicked = type(model)(**{**vars(model), **late})
+    state = lane_log_likelihoods(
+        models, heard, *(x[:2] for x in given), jnp.asarray(day[:2]), dof=GAUSSIAN
+    )
+    np.testing.assert_allclose(told[:2], state, rtol=1e-12)
+    both = [NetworkFilter(dof=GAUSSIAN, memory=SETTLED), forecast_rows(model, (1,))]
+    before, _ = run_network(both[0], model, both[1], both[0].init(model), rows_of(
+        y[:2, :, None]
+    ))  # fmt: skip
+    _, last = run_network(both[0], kicked, both[1], before, rows_of(y[2:, :, None]))
+    np.testing.assert_allclose(told[2, 0], last.log_likelihood[0], rtol=1e-9)
 
 
 def test_a_tick_without_observation_is_a_prediction(build_network):

@@ -13,26 +13,24 @@ Three stages, each on the training part only:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from slipstate.assimilate.evidence import network_log_likelihoods
+from slipstate.assimilate.evidence import Links, links
 from slipstate.assimilate.network import NetworkFilter
 from slipstate.assimilate.network_records import NetworkTick
 from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
 from slipstate.fit.fisher import fisher_scoring
 from slipstate.ground.solution import Outcome, Solution
 from slipstate.systems.network import NetworkModel
+from slipstate.watch.lanes import lane_evidence
 from slipstate.watch.priors import network_prior, parameter_prior, primary_component
 from slipstate.watch.series import TickSeries
 from slipstate.watch.step_days import accepted_days
 
 _COMMON_TIME = 5.0  # [day]
 _LONGEST_FIT = 3500  # ticks; more of the past than this adds little but time
-_GROUP = 3  # series fitted in one call
 
 
 RunPieces = Callable[[NetworkFilter, NetworkModel, TickSeries, int], NetworkTick]
@@ -100,7 +98,7 @@ def estimate_network(
         start = _parameters(mean, direction, np.zeros(C))
         model = network_model(start, prior, series.tick)
         kicks = _training_kicks(series, method, model, run_pieces)
-        fit = _fit(series, prior, direction, mean, sd, kicks, progress)
+        fit = _fit(series, prior, direction, mean, sd, kicks, links(model), progress)
         shared = np.zeros(C)
         if S > 1:
             alone = _parameters(fit.value.reshape(S, C, -1), direction, shared)
@@ -163,6 +161,7 @@ def _fit(
     mean: np.ndarray,
     sd: np.ndarray,
     kicks: np.ndarray,
+    heard: Links,
     progress: Callable[[int, int], None] | None,
 ) -> Solution:
     """Fit all series, each alone, in one batch."""
@@ -177,7 +176,6 @@ def _fit(
 
     kicked = np.broadcast_to(kicks[..., None], used.shape)
     level = np.asarray(prior.level) + np.asarray(prior.rate) * first * series.tick
-    tick = jnp.asarray(series.tick)
     data = (
         level.reshape(K),
         np.asarray(prior.rate).reshape(K),
@@ -185,52 +183,19 @@ def _fit(
         *(by_series(x) for x in (series.y, used, series.scale, kicked)),
     )
 
-    def terms(theta: np.ndarray, which: np.ndarray) -> np.ndarray:
-        # groups of one size, so that a network of any size is the same program
-        groups = []
-        for at in range(0, len(which), _GROUP):
-            some = np.resize(np.arange(at, min(at + _GROUP, len(which))), _GROUP)
-            part = tuple(jnp.asarray(x[which[some]]) for x in data)
-            groups.append(np.asarray(_terms(jnp.asarray(theta[some]), part, tick)))
-        return np.concatenate(groups)[: len(which)]
-
     flat = mean.reshape(K, P)
-    found = fisher_scoring(
-        terms,
-        flat,
-        flat,
-        sd.reshape(K, P),
-        tolerance=0.05,
-        max_steps=15,
-        progress=progress,
-    )
+    with lane_evidence(data, series.tick, heard) as terms:
+        found = fisher_scoring(
+            terms,
+            flat,
+            flat,
+            sd.reshape(K, P),
+            tolerance=0.05,
+            max_steps=15,
+            progress=progress,
+        )
     converged, steps = (np.asarray(found.info[k]) for k in ("converged", "steps"))
     return _solution(found.value, converged, steps)
-
-
-@eqx.filter_jit
-def _terms(theta: Array, data: tuple, tick: Array) -> Array:
-    """Return the log-likelihood terms of some points (problem, point, parameter)."""
-
-    def one(theta: Array, data: tuple) -> Array:
-        level, rate, direction, y, mask, scale, kick = data
-        cell = lambda x: jnp.reshape(x, (1, 1))
-        parameters = NetworkParameters(
-            *(cell(jnp.exp(theta[k])) for k in range(4)),
-            slip_rate=cell(direction * jnp.exp(theta[4])),
-            onset_rate=jnp.exp(theta[5]),
-            end_rate=jnp.exp(theta[6]),
-            common_sd=jnp.zeros(1),
-            common_time=jnp.ones(1),
-        )
-        model = network_model(parameters, NetworkPrior(cell(level), cell(rate)), tick)
-        column = lambda x: x[:, None, None]
-        return network_log_likelihoods(
-            model, column(y), column(mask), column(scale), kick[:, None]
-        )
-
-    points = jax.vmap(one, in_axes=(0, None))
-    return jax.vmap(points)(theta, data)
 
 
 def _solution(theta: np.ndarray, converged: np.ndarray, steps: np.ndarray) -> Solution:
