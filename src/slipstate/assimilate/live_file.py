@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from slipstate import __version__
@@ -15,6 +14,8 @@ from slipstate.assimilate.ladder import Cost
 from slipstate.assimilate.live import Kept, Watch
 from slipstate.assimilate.programs import Carry, Programs
 from slipstate.assimilate.state_file import (
+    as_leaf,
+    as_numbers,
     content_digest,
     fingerprint_model,
     read_archive,
@@ -69,7 +70,6 @@ def save_stand(path: str | os.PathLike[str], stand: Stand, programs: Programs) -
         "kind": _KIND,
         "version": __version__,
         "marks": _marks(programs),
-        "buffers": len(stand.carry),
         "condition": list(stand.watch.condition),
         "rows": rows,
         "floor": stand.floor,
@@ -103,7 +103,7 @@ def load_stand(path: str | os.PathLike[str], programs: Programs) -> Stand:
                 "another. Resume with what the run began with, or start afresh."
             )
     carry = lambda name: [
-        jnp.asarray(arrays[f"{name}/{k}"]) for k in range(meta["buffers"])
+        as_leaf(arrays[f"{name}/{k}"], like) for k, like in enumerate(programs.like)
     ]
     watch = lambda name, condition: Watch(
         Condition(*condition), arrays[f"{name}/log_q"]
@@ -128,7 +128,9 @@ def load_stand(path: str | os.PathLike[str], programs: Programs) -> Stand:
 
 def _moment(name: str, carry: Carry, watch: Watch) -> dict[str, np.ndarray]:
     """Return a running state, and what is remembered beside it, by name."""
-    buffers = {f"{name}/{k}": np.asarray(part) for k, part in enumerate(carry)}
+    buffers = {
+        f"{name}/{k}": np.asarray(as_numbers(part)) for k, part in enumerate(carry)
+    }
     return {**buffers, f"{name}/log_q": watch.log_q}
 
 

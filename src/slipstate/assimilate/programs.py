@@ -105,6 +105,7 @@ class Programs:
             key = jax.random.key(_APART)
             self._seen = predicted_moments(model, climate, key=key)
         self._layout: Layout | None = None
+        self._like: Carry = []
         self._rows = [jax.jit(self._take(rung)) for rung in self.rungs]
         self._again = jax.jit(self._recover)
         self._ahead = jax.jit(self._look)
@@ -122,6 +123,7 @@ class Programs:
         """Return a running state in buffers."""
         if self._layout is None:
             self._layout = Layout(running)
+            self._like = self._layout.pack(running)
         return self._layout.pack(running)
 
     def unpack(self, carry: Carry) -> Running:
@@ -156,6 +158,11 @@ class Programs:
         """
         mean, sd = np.asarray(self._ahead(carry, given))
         return mean, sd
+
+    @property
+    def like(self) -> Carry:
+        """Buffers as those of every run, whatever they hold."""
+        return self._like
 
     @property
     def _known(self) -> Layout:

@@ -22,35 +22,46 @@ _DRAW = Systematic()
 
 
 def climatology(
-    model: AbstractModel, *, interval: float, samples: int = 400, key: Key
+    model: AbstractModel,
+    *,
+    interval: float,
+    samples: int = 400,
+    steps: int = 400,
+    key: Key,
 ) -> Ensemble:
-    """Return states of a model that runs freely, as long after its start as may be.
+    """Return states of a model that runs freely, long after its start.
 
-    Every sample is the end of a path of its own of `samples` steps from a draw of the
-    initial belief, so that they are independent once the start is forgotten.
+    Every sample is the end of a path of its own from a draw of the initial belief, so
+    that they are independent once the start is forgotten.
 
     Args:
         model: The model, of one transition and without input.
         interval: Length of a step, such as the time between observations.
-        samples: Number of states, and of steps.
+        samples: Number of states.
+        steps: Length of each path.
         key: Random key.
 
     Returns:
         The states; paths that overflow keep their last finite state.
 
     Raises:
-        InputError: `samples` is below 2.
+        InputError: `samples` is below 2, or `steps` below 1.
         MethodError: The model has several transitions.
     """
-    if samples < 2:
-        raise InputError(f"`samples` must be at least 2; got {samples}. Pass 400.")
+    if samples < 2 or steps < 1:
+        raise InputError(
+            "`samples` must be at least 2 and `steps` at least 1; got "
+            f"{samples}, {steps}. Leave them out for 400."
+        )
     require_transition(model, "climatology")
-    return Ensemble(_run_freely(model, jnp.asarray(interval, float), samples, key))
+    return Ensemble(
+        _run_freely(model, jnp.asarray(interval, float), samples, steps, key)
+    )
 
 
 @eqx.filter_jit
 def _run_freely(
-    model: AbstractModel, dt: Scalar, samples: int, key: Key
+    model: AbstractModel, dt: Scalar, samples: int, length: int, key: Key
 ) -> Float[Array, "ens state"]:
     transition = require_transition(model, "climatology")
     first, steps = jax.random.split(key)
@@ -63,7 +74,7 @@ def _run_freely(
         fine = jnp.all(jnp.isfinite(moved), axis=1, keepdims=True)
         return jnp.where(fine, moved, x), None
 
-    return jax.lax.scan(body, start, jax.random.split(steps, samples))[0]
+    return jax.lax.scan(body, start, jax.random.split(steps, length))[0]
 
 
 def hand_over(
@@ -105,37 +116,44 @@ def blend(
         weights = jnp.where(jnp.isfinite(belief.weights()), belief.weights(), 0.0)
         total = jnp.sum(weights)
         equal = jnp.full_like(weights, 1.0 / weights.shape[0])
-        weights = jnp.where(
-            total > 0.0, weights / jnp.where(total > 0, total, 1), equal
-        )
+        weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), equal)
         belief = Ensemble(belief.members[_DRAW(weights, key=key)])
     if isinstance(belief, Ensemble):
-        members = belief.members
-        count = members.shape[0]
-        chosen, drawn = jax.random.split(key)
-        draw = lambda k: climate.sample(key=k)
-        fresh = jax.vmap(draw)(jax.random.split(drawn, count))
-        order = jax.random.permutation(chosen, count)
-        replaced = order < jnp.ceil(jnp.asarray(share, members.dtype) * count)
-        replaced = replaced | ~jnp.all(jnp.isfinite(members), axis=1)
-        return Ensemble(jnp.where(replaced[:, None], fresh, members))
+        return _blend_members(belief.members, climate, share, key)
     if isinstance(belief, Gaussian):
-        m, P = climate.mean(), climate.cov()
-        w = jnp.asarray(share, m.dtype)
-        lost = ~(
-            jnp.all(jnp.isfinite(belief.mean())) & jnp.all(jnp.isfinite(belief.cov()))
-        )
-        w = jnp.where(lost, 1.0, w)
-        old = jax.tree.map(
-            lambda x, y: jnp.where(lost, y, x), (belief.mean(), belief.cov()), (m, P)
-        )
-        apart = old[0] - m
-        mean = (1.0 - w) * old[0] + w * m
-        cov = (
-            (1.0 - w) * old[1] + w * P + w * (1.0 - w) * apart[:, None] * apart[None, :]
-        )
-        return Gaussian(mean, cov)
+        return _blend_moments(belief, climate, share)
     return climate
+
+
+def _blend_members(
+    members: Float[Array, "ens state"],
+    climate: AbstractBelief,
+    share: ScalarLike,
+    key: Key,
+) -> Ensemble:
+    """Put draws of the climatology in the place of a share of the members."""
+    count, dtype = members.shape[0], members.dtype
+    chosen, drawn = jax.random.split(key)
+    draw = lambda k: climate.sample(key=k)
+    fresh = jax.vmap(draw)(jax.random.split(drawn, count))
+    order = jax.random.permutation(chosen, count).astype(dtype)
+    replaced = order < jnp.ceil(jnp.asarray(share, dtype) * count)
+    replaced = replaced | ~jnp.all(jnp.isfinite(members), axis=1)
+    return Ensemble(jnp.where(replaced[:, None], fresh, members))
+
+
+def _blend_moments(
+    belief: Gaussian, climate: AbstractBelief, share: ScalarLike
+) -> Gaussian:
+    """Return the Gaussian with mean and covariance of the mixture."""
+    m, P = climate.mean(), climate.cov()
+    old_m, old_P = belief.mean(), belief.cov()
+    known = jnp.all(jnp.isfinite(old_m)) & jnp.all(jnp.isfinite(old_P))
+    w = jnp.where(known, jnp.asarray(share, m.dtype), 1.0)
+    old_m, old_P = jnp.where(known, old_m, m), jnp.where(known, old_P, P)
+    apart = old_m - m
+    between = w * (1.0 - w) * apart[:, None] * apart[None, :]
+    return Gaussian((1.0 - w) * old_m + w * m, (1.0 - w) * old_P + w * P + between)
 
 
 def predicted_moments(
@@ -159,7 +177,7 @@ def predicted_moments(
         states = jax.vmap(draw)(jax.random.split(key, samples))
     seen = jax.vmap(lambda x: model.observation.predict(x, None))(states)
     fine = jnp.all(jnp.isfinite(seen), axis=1, keepdims=True)
-    count = jnp.maximum(jnp.sum(fine), 2).astype(seen.dtype)
+    count = jnp.maximum(jnp.sum(fine).astype(seen.dtype), 2.0)
     mean = jnp.sum(jnp.where(fine, seen, 0.0), axis=0) / count
     apart = jnp.where(fine, seen - mean[None, :], 0.0)
     factor = model.observation.noise_factor()

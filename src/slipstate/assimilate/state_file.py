@@ -43,7 +43,9 @@ def save_state(
     Raises:
         OutputError: The file cannot be written; an older one is untouched.
     """
-    arrays = {name: np.asarray(_plain(leaf)) for name, leaf in _named(running).items()}
+    arrays = {
+        name: np.asarray(as_numbers(leaf)) for name, leaf in _named(running).items()
+    }
     meta = {
         "kind": _KIND,
         "version": __version__,
@@ -90,7 +92,7 @@ def load_state(
                 "with `like` from the same model, method and precision."
             )
     leaves, structure = jax.tree.flatten(eqx.filter(like, eqx.is_array))
-    found = [_restored(arrays[name], leaf) for name, leaf in zip(_named(like), leaves)]
+    found = [as_leaf(arrays[name], leaf) for name, leaf in zip(_named(like), leaves)]
     return eqx.combine(jax.tree.unflatten(structure, found), like)
 
 
@@ -138,13 +140,18 @@ def _is_key(leaf: jax.Array) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
-def _plain(leaf: jax.Array) -> jax.Array:
-    """Return a leaf as numbers."""
+def as_numbers(leaf: jax.Array) -> jax.Array:
+    """Return an array as numbers: a random key as its bits."""
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _restored(array: np.ndarray, like: jax.Array) -> jax.Array:
-    """Return a leaf from numbers."""
+def as_leaf(array: np.ndarray, like: jax.Array) -> jax.Array:
+    """Return an array from what `as_numbers` made of it.
+
+    Args:
+        array: The numbers.
+        like: An array of the same kind.
+    """
     if _is_key(like):
         impl = jax.random.key_impl(like)
         return jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
@@ -180,5 +187,5 @@ def fingerprint_model(model: Any) -> str:
     mark = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
         mark.update(_describe(leaf).encode())
-        mark.update(np.asarray(_plain(leaf)).tobytes())
+        mark.update(np.asarray(as_numbers(leaf)).tobytes())
     return mark.hexdigest()
