@@ -13,6 +13,7 @@ Three stages, each on the training part only:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
@@ -125,10 +126,10 @@ def _parameters(
     own = np.sqrt(np.maximum(sd**2 - common_sd**2, (0.3 * sd) ** 2))
     C = theta.shape[1]
     return NetworkParameters(
-        *(jnp.asarray(x) for x in (scale, walk, own, time, slip)),
-        onset_rate=jnp.asarray(onset),
-        end_rate=jnp.asarray(end),
-        common_sd=jnp.asarray(common_sd),
+        *(jax.device_put(x) for x in (scale, walk, own, time, slip)),
+        onset_rate=jax.device_put(onset),
+        end_rate=jax.device_put(end),
+        common_sd=jax.device_put(common_sd),
         common_time=jnp.full(C, _COMMON_TIME),
     )
 

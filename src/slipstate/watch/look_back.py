@@ -9,7 +9,7 @@ squares fit of all events together.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from slipstate.assimilate.mixing import backward_probabilities
@@ -82,10 +82,12 @@ def look_back(
         The past.
     """
     probs, pairs = backward_probabilities(
-        jnp.asarray(ticks.log_probs), jnp.asarray(ticks.log_predicted), model.switch
+        jax.device_put(ticks.log_probs),
+        jax.device_put(ticks.log_predicted),
+        model.switch,
     )
     terms = np.asarray(ticks.log_likelihood)
-    smoothed = 1.0 - np.asarray(probs[:, 0])
+    smoothed = 1.0 - np.asarray(probs)[:, 0]
 
     def probability(first: int, last: int) -> float:
         return slip_probability(first, last, method, model, rows, states, series, terms)
@@ -123,11 +125,11 @@ def look_back(
         np.asarray(x)
         for x in smooth_network(
             model,
-            jnp.asarray(series.y),
-            jnp.asarray(series.mask),
-            jnp.asarray(weighed.scale),
-            jnp.asarray(smoothed),
-            jnp.asarray(kicks),
+            jax.device_put(series.y),
+            jax.device_put(series.mask),
+            jax.device_put(weighed.scale),
+            jax.device_put(smoothed),
+            jax.device_put(kicks),
             method.dof,
         )
     )

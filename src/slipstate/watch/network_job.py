@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from slipstate.assimilate.network import NetworkFilter
@@ -142,7 +141,7 @@ def _follow(
     state = method.init(model)
     states: dict[int, NetworkState] = {}
     parts: list[NetworkTick] = []
-    ticks_like = _structure(method, model, rows, state, series)
+    like: NetworkTick | None = None
     T = len(series.times)
     with progress.task("following the record", "day") as advance:
         for start in range(0, T, PIECE):
@@ -154,7 +153,9 @@ def _follow(
                 store.put(name, {**_pack("state", state), **_pack("tick", ticks)})
             else:
                 state = _unpack("state", kept, state)
-                ticks = _unpack("tick", kept, ticks_like)
+                # traced only here, where a run is resumed: it takes its time
+                like = like or _structure(method, model, rows, state, series)
+                ticks = _unpack("tick", kept, like)
             parts.append(ticks)
             advance(min(start + PIECE, T), T)
     joined = jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
@@ -169,8 +170,8 @@ def _structure(
     series: TickSeries,
 ) -> NetworkTick:
     """Return a tick of the right structure without computing one."""
-    row = jax.tree.map(lambda x: x[0], network_rows(series, 0))
-    return jax.eval_shape(lambda: method.step(model, rows, state, row))[1]
+    row = jax.tree.map(lambda x: np.asarray(x)[0], network_rows(series, 0))
+    return jax.eval_shape(method.step, model, rows, state, row)[1]
 
 
 def _pack(name: str, tree: Any) -> dict[str, np.ndarray]:
@@ -184,5 +185,5 @@ def _unpack(name: str, arrays: dict[str, np.ndarray], like: Any) -> Any:
     treedef = jax.tree.structure(like)
     leaves = [arrays[f"{name}.{k:02d}"] for k in range(treedef.num_leaves)]
     if name == "state":
-        leaves = [jnp.asarray(leaf) for leaf in leaves]
+        leaves = [jax.device_put(leaf) for leaf in leaves]
     return jax.tree.unflatten(treedef, leaves)

@@ -5,7 +5,6 @@ length of the record; the state between two pieces is what a checkpoint keeps.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
@@ -35,7 +34,7 @@ def network_rows(
     def piece(x: np.ndarray, fill: float = 0.0) -> jax.Array:
         part = x[start : start + PIECE]
         width = [(0, PIECE - len(part))] + [(0, 0)] * (x.ndim - 1)
-        return jnp.asarray(np.pad(part, width, constant_values=fill))
+        return jax.device_put(np.pad(part, width, constant_values=fill))
 
     nowhere = np.zeros(len(series.times), bool)
     return NetworkRow(

@@ -5,7 +5,7 @@ scale of the noise from the scatter of its days, and the rest from what position
 and slow slip are usually like.
 """
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -43,7 +43,7 @@ def network_prior(series: TickSeries) -> NetworkPrior:
             first = t < t[0] + 30.0
             level[s, c] = np.median(y[first]) - rate[s, c] * (t[0])
             # the prior sits on the first tick of the grid, not of the station
-    return NetworkPrior(jnp.asarray(level), jnp.asarray(rate))
+    return NetworkPrior(jax.device_put(level), jax.device_put(rate))
 
 
 def _median_rate(t: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
