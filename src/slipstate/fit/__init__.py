@@ -29,6 +29,11 @@ from slipstate.fit.em_starts import (
     start_model,
     sticky_chain,
 )
+from slipstate.fit.evidence import (
+    fit_evidence,
+    log_evidence,
+    search_evidence,
+)
 from slipstate.fit.fitted import (
     Fitted,
     FittedNumber,
@@ -94,14 +99,17 @@ __all__ = [
     "compare",
     "compare_modes",
     "fingerprint",
+    "fit_evidence",
     "fit_models",
     "fit_recurrent",
     "fit_switching",
     "follow",
     "load_checkpoint",
+    "log_evidence",
     "maximise",
     "natural",
     "save_checkpoint",
+    "search_evidence",
     "start_model",
     "sticky_chain",
 ]

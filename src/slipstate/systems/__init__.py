@@ -7,6 +7,14 @@ from slipstate.systems.aggregates import (
     Stock,
     Total,
 )
+from slipstate.systems.augmented import (
+    AugmentedObservation,
+    AugmentedTransition,
+    Unknown,
+    augment,
+    natural_values,
+    split_state,
+)
 from slipstate.systems.beliefs import (
     AbstractBelief,
     Categorical,
@@ -128,6 +136,8 @@ __all__ = [
     "AbstractTransition",
     "AbstractVaryingModel",
     "AggregatedObservation",
+    "AugmentedObservation",
+    "AugmentedTransition",
     "AutoregressiveEmission",
     "Average",
     "Categorical",
@@ -171,13 +181,17 @@ __all__ = [
     "SwitchingLinearGaussian",
     "Total",
     "Trend",
+    "Unknown",
     "VaryingLinearGaussian",
+    "augment",
     "gauss_markov",
     "gaussian_log_density",
     "gaussian_process",
     "is_linear",
     "masked_log_density",
     "mixed_frequency",
+    "natural_values",
     "soft_guard",
+    "split_state",
     "structural",
 ]
