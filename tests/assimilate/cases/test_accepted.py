@@ -7,15 +7,21 @@ import pytest
 from slipstate.assimilate import (
     DeterministicEnsembleKalman,
     EnsembleTransformKalman,
+    FourDVar,
     IterativeEnsembleKalmanSmoother,
     LocalEnsembleTransformKalman,
     ParticleFilter,
     filter_series,
     on_ring,
 )
-from slipstate.assimilate.cases import lorenz63_sakov2012, lorenz96_sakov2008
+from slipstate.assimilate.cases import (
+    lorenz63_sakov2012,
+    lorenz96_bocquet2013,
+    lorenz96_sakov2008,
+)
 
 THREE, FORTY = lorenz63_sakov2012(), lorenz96_sakov2008()
+FAR = lorenz96_bocquet2013()
 ACCEPTED = [
     (THREE, EnsembleTransformKalman(10, 1.02), 0.55, 0.66),
     (THREE, IterativeEnsembleKalmanSmoother(10, 1, 1.02), 0.29, 0.34),
@@ -30,6 +36,8 @@ ACCEPTED = [
         0.24,
     ),
     (FORTY, DeterministicEnsembleKalman(40, 1.01), 0.165, 0.19),
+    (FAR, IterativeEnsembleKalmanSmoother(20, 4, 1.02), 0.27, 0.34),
+    (FAR, FourDVar(0.02 * np.eye(40), lag=4, outer=5), 0.34, 0.40),
 ]
 
 

@@ -3,6 +3,10 @@
 The same field as `lorenz96_sakov2008`, with a gap four times as long: filters are
 strongly nonlinear, and smoothers over a window of four gaps are ahead of them.
 
+The start of a window has been corrected by as many earlier observations as the window
+has steps, so the background of 4D-Var is narrow: a variance of 0.2, 0.1 and 0.02, the
+same everywhere, for windows of 1, 2 and 4 gaps.
+
 References:
     Bocquet & Sakov (2013), Joint state and parameter estimation with an iterative
     ensemble Kalman smoother, Nonlin. Proc. Geophys. 20, fig. 4. Published scores:
@@ -43,15 +47,14 @@ def lorenz96_bocquet2013(*, model_noise: float = 0.0, size: int = 40) -> Case:
         Lorenz96(size=size, diffusion=diffusion, substeps=4),
         LinearObservation(jnp.eye(size), jnp.eye(size)),
     )
-    background = 0.02 * lorenz96_climate(size)
     reference = (
         Accepted(
             IterativeEnsembleKalmanSmoother(members=20, lag=4, inflation=1.02),
-            0.29,
-            0.40,
+            0.27,
+            0.34,
             0.31,
         ),
-        Accepted(FourDVar(background, lag=4), 0.34, 0.40, 0.37),
+        Accepted(FourDVar(0.02 * jnp.eye(size), lag=4, outer=5), 0.34, 0.40, 0.37),
     )
     return Case(
         "lorenz96_bocquet2013", model, interval=interval, burn=100, reference=reference
