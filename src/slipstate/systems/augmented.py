@@ -90,7 +90,7 @@ class AugmentedTransition(AbstractTransition):
         unknowns: The parameters.
     """
 
-    build: Build = eqx.field(static=True)
+    build: Build
     unknowns: tuple[Unknown, ...]
 
     def mean(
@@ -122,7 +122,7 @@ class AugmentedObservation(AbstractObservation):
         units: Unit of each observed component.
     """
 
-    build: Build = eqx.field(static=True)
+    build: Build
     unknowns: tuple[Unknown, ...]
     units: tuple[str, ...] = eqx.field(static=True)
 

@@ -10,8 +10,10 @@ References:
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from slipstate.assimilate.cases.case import Case
 from slipstate.earth.friction import SlipLaw
@@ -25,8 +27,44 @@ from slipstate.earth.twin import (
     spread_phases,
 )
 from slipstate.ground.errors import InputError
+from slipstate.ground.params import Interval
+from slipstate.systems.augmented import Unknown, augment
+from slipstate.systems.beliefs import AbstractBelief
 from slipstate.systems.protocol import StateSpaceModel
 from slipstate.systems.samples import Ensemble
+
+RATIO = Interval(0.5, 1.5)
+"""Where the ratio of b - a to the truth may lie while it is learnt."""
+
+_WALK = 1e-3  # of its unconstrained number, per square root of a day
+
+
+class Faults(eqx.Module):
+    """Faults that differ in b - a.
+
+    Attributes:
+        fault: The fault of ratio 1.
+        initial: What is believed about its first state.
+        sd_stress: Standard deviation of observed stress [Pa].
+        diffusion: Standard deviation of the model noise per square root of a day.
+        components: What is observed.
+    """
+
+    fault: SpringSlider
+    initial: AbstractBelief
+    sd_stress: float
+    diffusion: Float[np.ndarray, " state"] | Float[Array, " state"]
+    components: tuple[str, ...] = eqx.field(static=True)
+
+    def __call__(self, ratio: Float[Array, " param"]) -> StateSpaceModel:
+        """Return the model of a fault whose b - a is `ratio` times that of `fault`."""
+        b = self.fault.a + ratio[0] * (self.fault.b - self.fault.a)
+        slider = eqx.tree_at(lambda s: s.b, self.fault, b)
+        return StateSpaceModel(
+            self.initial,
+            SliderTransition(slider, DAY, self.diffusion),
+            FaultObservation(slider, 0.5, self.sd_stress, self.components),
+        )
 
 
 def slider_twin(
@@ -37,6 +75,7 @@ def slider_twin(
     members: int = 50,
     model_noise: float = 0.0,
     components: tuple[str, ...] = ("ln V", "tau"),
+    joint: float = 0.0,
     seed: int = 20_100_405,
 ) -> Case:
     """Return a fault with a model that follows it.
@@ -49,6 +88,10 @@ def slider_twin(
         members: Size of the first ensemble, spread over the whole cycle.
         model_noise: Variance that each cycle adds to ln V and ln theta.
         components: What is observed.
+        joint: Relative spread of b - a in a prior around the biased value, where it is
+            to be learnt with the state (see `slipstate.systems.augment`; the ratio to
+            the true b - a, as `free_ratio` maps it, is then behind ln V and ln theta);
+            0 where it is fixed.
         seed: Seed of the first ensemble.
 
     Returns:
@@ -78,6 +121,12 @@ def slider_twin(
         )
         for slider in (followed, true)
     )
+    if joint > 0.0:
+        guess = 1.0 + bias
+        slope = float(jax.grad(RATIO.inverse)(guess))
+        unknown = Unknown("b - a", guess, joint * guess * slope, _WALK, RATIO)
+        faults = Faults(fault, model.initial, sd_stress, diffusion, components)
+        model = augment(faults, [unknown], key=jax.random.key(seed))
     name = f"slider_twin_{twin}" + ("_slip_law" if slip_law else "")
     return Case(name, model, truth=truth, interval=every, burn=40)
 
