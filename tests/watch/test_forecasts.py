@@ -53,9 +53,12 @@ def _series(y, unit=1.0):
 def forecasts_of(followed, ticks, unit=1.0):
     y, model = followed
     steps = np.asarray(forecast_rows(model, HORIZONS).steps)
-    return make_forecasts(
+    found, parts = make_forecasts(
         _series(y, unit), ticks, HORIZONS, SCALE, KICK_SD, steps, DOF
-    ), steps
+    )
+    for part in reversed(parts):
+        part()
+    return found, steps
 
 
 def mixture(ticks, steps, issued, k, c):

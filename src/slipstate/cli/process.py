@@ -1,11 +1,14 @@
 """What every verb that computes does first."""
 
+import gc
 from pathlib import Path
 
 import platformdirs
 
 from slipstate.ground.errors import PrecisionError
 from slipstate.ground.platform import prepare_process, require_float64
+
+_COLLECT_AFTER = 100_000  # objects made and not freed
 
 
 def cache_folder() -> Path:
@@ -22,6 +25,9 @@ def begin() -> None:
     Raises:
         PrecisionError: jax computes in float32 already.
     """
+    # importing and tracing make many objects that stay; looking through them for garbage
+    # again and again is a tenth of a short run
+    gc.set_threshold(_COLLECT_AFTER)
     try:
         prepare_process(x64=True, cache=str(cache_folder()))
     except PrecisionError:

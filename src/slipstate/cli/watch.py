@@ -1,10 +1,16 @@
 """`slipstate watch`: the main job."""
 
+import importlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from slipstate.fit.progress import Progress
+    from slipstate.watch.pipeline import Watched
 
 HELP = """
 Follow observations in arrival order, forecast, report ruptures, keep score.
@@ -78,34 +84,19 @@ def watch(
 
     begin()
     from slipstate.fit.progress import BarProgress
-    from slipstate.ground.errors import InputError
-    from slipstate.report import write_report
-    from slipstate.watch.fault_job import fault_among, watch_fault, watch_twin
-    from slipstate.watch.fault_methods import choose_method
-    from slipstate.watch.output import prepare_folder, write_results
-    from slipstate.watch.pipeline import watch_files
+    from slipstate.watch.output import write_results
 
     started = time.monotonic()
-    console = Console(stderr=True)
-    progress = BarProgress(console)
-    chosen = choose_method(METHODS[0] if method is None else method)
-    fault = fault_among(data) if data else None
-    if data and fault is None and method is not None:
-        raise InputError(
-            f"`--method` chooses how a fault is followed; {data[0]} is no record of "
-            "one. Leave it out."
-        )
-    folder = prepare_folder(out)
-    if not data:
-        found = watch_twin(folder, resume=resume, progress=progress, chosen=chosen)
-    elif fault is not None:
-        found = watch_fault(
-            fault, data[0], folder, resume=resume, progress=progress, chosen=chosen
-        )
-    else:
-        found = watch_files(
-            data, folder, resume=resume, progress=progress, train_fraction=train
-        )
+    progress = BarProgress(Console(stderr=True))
+    library = "matplotlib.backends.backend_svg"
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # the drawing library is read beside the computing; nothing else asks for it
+        # before it is there, so no module can be met half read
+        drawing = pool.submit(importlib.import_module, library)
+        found, folder = _watched(data, out, resume, train, method, progress)
+        drawing.result()
+    from slipstate.report import write_report
+
     with progress.task("writing the report", "page") as advance:
         advance(0, 1)
         report = write_report(found.run, found.events)
@@ -116,6 +107,46 @@ def watch(
     words.print(_events(found.events), markup=False)
     took = time.monotonic() - started
     words.print(f"{folder / 'report.html'}  ({took:.1f} s)", markup=False)
+
+
+def _watched(
+    data: list[Path] | None,
+    out: Path,
+    resume: bool,
+    train: float,
+    method: str | None,
+    progress: "Progress",
+) -> "tuple[Watched, Path]":
+    """Return the finished run and its folder; arguments as of the verb."""
+    from slipstate.ground.errors import InputError
+    from slipstate.watch.output import prepare_folder
+    from slipstate.watch.pipeline import fault_among, watch_files
+
+    fault = fault_among(data) if data else None
+    if data and fault is None:
+        if method is not None:
+            raise InputError(
+                f"`--method` chooses how a fault is followed; {data[0]} is no record "
+                "of one. Leave it out."
+            )
+        folder = prepare_folder(out)
+        found = watch_files(
+            data, folder, resume=resume, progress=progress, train_fraction=train
+        )
+        return found, folder
+    # only here, because the integrators of faults take their time to import
+    from slipstate.watch.fault_job import watch_fault, watch_twin
+    from slipstate.watch.fault_methods import choose_method
+
+    chosen = choose_method(METHODS[0] if method is None else method)
+    folder = prepare_folder(out)
+    if not data or fault is None:
+        found = watch_twin(folder, resume=resume, progress=progress, chosen=chosen)
+    else:
+        found = watch_fault(
+            fault, data[0], folder, resume=resume, progress=progress, chosen=chosen
+        )
+    return found, folder
 
 
 def _events(events: object) -> str:

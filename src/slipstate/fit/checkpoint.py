@@ -20,7 +20,12 @@ import safetensors.numpy
 from slipstate import __version__
 from slipstate.ground.archive import Json, digest, dump, pack, unpack_meta
 from slipstate.ground.errors import CheckpointError, InputError
-from slipstate.ground.files import make_folder, output_error, replace_file
+from slipstate.ground.files import (
+    make_folder,
+    output_error,
+    replace_file,
+    replace_files,
+)
 
 _BLOCK = 1 << 20
 _KEPT = 2
@@ -102,8 +107,12 @@ def save_checkpoint(
     data = pack(arrays)
     body = {"marks": dict(marks), "meta": meta, "sha256": digest(data)}
     sealed = _seal(body)  # before anything is written: `meta` may not be JSON
-    replace_file(_arrays_path(folder, name, number), data)
-    replace_file(_seal_path(folder, name, number), sealed)
+    replace_files(
+        {
+            _arrays_path(folder, name, number): data,
+            _seal_path(folder, name, number): sealed,
+        }
+    )
     for old in earlier[: -(_KEPT - 1)]:
         _seal_path(folder, name, old).unlink(missing_ok=True)
         _arrays_path(folder, name, old).unlink(missing_ok=True)

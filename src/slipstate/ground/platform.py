@@ -13,6 +13,7 @@ import sys
 
 from slipstate.ground.errors import PrecisionError
 
+_SWITCH = 5e-4  # [s] a thread may hold the interpreter while another waits for it
 _SCHEDULER_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
@@ -31,6 +32,8 @@ def prepare_process(*, x64: bool = True, cache: str | None = None) -> None:
             "`prepare_process` must run before jax computes anything; it has already. "
             "Call it at the top of the script."
         )
+    # array work in one thread must not wait long for plain Python in another
+    sys.setswitchinterval(_SWITCH)
     if _scheduler_deadlocks():
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_cpu_enable_concurrency_optimized_scheduler" not in flags:

@@ -2,56 +2,55 @@
 
 Compiled programs and large array operations release the interpreter's lock, so scoring
 forecasts on the host costs little time while the candidates of slow slip are weighed.
+What is left when the main road ends is shared by both.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
-from typing import TypeVar
 
 from slipstate.fit.progress import Advance
 
-T = TypeVar("T")
-
-_LOOK = 0.1  # [s] between two looks at how far it is
-
-
-class _LeftError(Exception):
-    """The main road was left by an error; nobody waits for the result."""
-
 
 @contextmanager
-def beside(work: Callable[[Advance], T]) -> Iterator[Callable[[Advance], T]]:
-    """Begin a piece of work in a thread of its own.
+def beside(parts: Sequence[Callable[[], None]]) -> Iterator[Callable[[Advance], None]]:
+    """Begin some work in a thread of its own.
 
     Args:
-        work: The work; calls what it is given with parts done and all parts, now and
-            then, and is stopped there where the context is left early.
+        parts: Parts of the work, each for itself, in any order. Where the context is
+            left early, no further one is begun.
 
     Yields:
-        A function that waits for the result, shows progress meanwhile, and raises what
-        the work raised.
+        A function that does what is left, waits for the rest, shows progress meanwhile,
+        and raises what a part raised.
     """
-    so_far = [0, 1]
-    left = Event()
+    waiting = deque(parts)
 
-    def report(done: int, total: int) -> None:
-        if left.is_set():
-            raise _LeftError
-        so_far[:] = done, total
+    def work() -> None:
+        while waiting:
+            _do_next(waiting)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        future = pool.submit(work, report)
+        future = pool.submit(work)
 
-        def result(advance: Advance) -> T:
-            while wait([future], _LOOK).not_done:
-                advance(so_far[0], so_far[1])
-            found = future.result()
-            advance(so_far[0], so_far[1])
-            return found
+        def finish(advance: Advance) -> None:
+            while waiting:
+                advance(len(parts) - len(waiting), len(parts))
+                _do_next(waiting)
+            future.result()
+            advance(len(parts), len(parts))
 
         try:
-            yield result
+            yield finish
         finally:
-            left.set()
+            waiting.clear()
+
+
+def _do_next(waiting: deque[Callable[[], None]]) -> None:
+    """Do one part, unless the other thread has just taken the last one."""
+    try:
+        part = waiting.popleft()
+    except IndexError:
+        return
+    part()

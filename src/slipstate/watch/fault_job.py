@@ -16,7 +16,6 @@ from slipstate.earth.twin import DAY, FaultTwin, build_twin, with_ensemble
 from slipstate.fit import FolderStore, fingerprint
 from slipstate.fit.progress import Progress
 from slipstate.ground.errors import InputError
-from slipstate.records import read_record
 from slipstate.watch.fault_dataset import HORIZONS, fault_dataset
 from slipstate.watch.fault_events import fault_events
 from slipstate.watch.fault_follow import FaultRun, FaultSeries, follow_fault
@@ -60,24 +59,6 @@ def watch_twin(
         twin = build_twin(members=MEMBERS, seed=SEED)
         advance(1, 1)
     return _watch(twin, chosen, "slipstate watch of a simulated fault", store, progress)
-
-
-def fault_among(paths: list[Path]) -> xr.Dataset | None:
-    """Return the record of a fault, None where the files are of something else.
-
-    Args:
-        paths: What is to be watched.
-
-    Returns:
-        The record, where the only file is one.
-
-    Raises:
-        RecordError: The file cannot be read.
-    """
-    if len(paths) != 1 or paths[0].suffix != ".nc":
-        return None
-    record = read_record(paths[0])
-    return record if record.attrs.get("kind") == "fault" else None
 
 
 def watch_fault(

@@ -8,6 +8,7 @@ of equally likely parts of the Gamma distribution.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.special
@@ -65,8 +66,7 @@ def make_forecasts(
     kick_sd: float,
     kick_probs: Float[np.ndarray, " horizon"],
     dof: float,
-    progress: Callable[[int, int], None] | None = None,
-) -> Forecasts:
+) -> tuple[Forecasts, list[Callable[[], None]]]:
     """Turn what the filter said at each tick into forecasts by valid time.
 
     Args:
@@ -77,10 +77,10 @@ def make_forecasts(
         kick_sd: Standard deviation of a step [model unit].
         kick_probs: Probability of a step before each horizon.
         dof: Degrees of freedom of the noise.
-        progress: Called with parts done and all parts.
 
     Returns:
-        The forecasts; NaN where the series is shorter than the horizon.
+        The forecasts, NaN where the series is shorter than the horizon, and the parts
+        of the work that fill them in: call each once, in any order, in any thread.
     """
     T, S, C = series.y.shape
     H = len(horizons)
@@ -96,23 +96,21 @@ def make_forecasts(
         for x in (ticks.weight, ticks.forecast, ticks.forecast_var, ticks.unrest)
     )
     noise = noise_scale**2 * unrest  # as it was known when the forecast was made
-    for part, (s, c) in enumerate(np.ndindex(S, C)):
-        for k, ahead in enumerate(horizons):
-            if ahead >= T:
-                continue
-            now = slice(0, T - ahead)
-            w, m, v = _mixture(
-                weight[now, s], mean[now, k, s, ..., c], var[now, k, s, ..., c]
-            )
-            w, m, v = _with_step(w, m, v, kick_probs[k], kick_sd)
-            w, m, v = _with_noise(w, m, v, noise[now, s, c][:, None, None] * tails)
-            _fill(
-                out, (slice(ahead, T), s, c, k), values[ahead:, s, c], w, m, np.sqrt(v)
-            )
-        if progress is not None:
-            progress(part + 1, S * C)
-    _in_record_units(out, series.unit)
-    return out
+
+    def part(s: int, c: int, k: int) -> None:
+        ahead = horizons[k]
+        now = slice(0, T - ahead)
+        w, m, v = _mixture(
+            weight[now, s], mean[now, k, s, ..., c], var[now, k, s, ..., c]
+        )
+        w, m, v = _with_step(w, m, v, kick_probs[k], kick_sd)
+        w, m, v = _with_noise(w, m, v, noise[now, s, c][:, None, None] * tails)
+        at = (slice(ahead, T), s, c, k)
+        _fill(out, at, values[ahead:, s, c], w, m, np.sqrt(v))
+        _in_record_unit(out, at, series.unit[c])
+
+    every = np.ndindex(S, C, H)
+    return out, [partial(part, s, c, k) for s, c, k in every if horizons[k] < T]
 
 
 def _mixture(
@@ -165,10 +163,8 @@ def _fill(
     out.log_score[where] = mixture_log_density(*data)
 
 
-def _in_record_units(out: Forecasts, unit: Float[np.ndarray, " comp"]) -> None:
-    """Scale lengths from model units; probabilities have none."""
-    scale = unit[:, None]
-    out.quantiles[...] *= scale[..., None]
-    for part in (out.mean, out.sd, out.crps):
-        part[...] *= scale
-    out.log_score[...] -= np.log(scale)
+def _in_record_unit(out: Forecasts, at: tuple, unit: float) -> None:
+    """Scale lengths of one series and horizon from the model's unit."""
+    for x in (out.quantiles, out.mean, out.sd, out.crps):
+        x[at] *= unit
+    out.log_score[at] -= np.log(unit)

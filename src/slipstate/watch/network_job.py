@@ -14,7 +14,7 @@ import numpy as np
 from slipstate.assimilate.network import NetworkFilter
 from slipstate.assimilate.network_records import NetworkState, NetworkTick
 from slipstate.earth.trajectory import network_model
-from slipstate.fit.progress import Advance, Progress
+from slipstate.fit.progress import Progress
 from slipstate.systems.network import NetworkModel, forecast_rows
 from slipstate.watch.beside import beside
 from slipstate.watch.estimate import Estimate, estimate_network
@@ -85,22 +85,19 @@ def watch_network(
     states, ticks = _follow(series, method, model, horizons, store, progress)
     rows = forecast_rows(model, horizons)
 
-    def score(report: Advance) -> Forecasts:
-        return make_forecasts(
-            series,
-            ticks,
-            horizons,
-            np.asarray(estimate.parameters.noise_scale),
-            float(np.asarray(estimate.prior.kick_sd)),
-            np.asarray(rows.steps),
-            method.dof,
-            report,
-        )
-
-    with beside(score) as scored:
+    forecasts, parts = make_forecasts(
+        series,
+        ticks,
+        horizons,
+        np.asarray(estimate.parameters.noise_scale),
+        float(np.asarray(estimate.prior.kick_sd)),
+        np.asarray(rows.steps),
+        method.dof,
+    )
+    with beside(parts) as finish:
         past = look_back(series, method, estimate, model, rows, states, ticks, progress)
-        with progress.task("scoring forecasts", "series") as advance:
-            forecasts = scored(advance)
+        with progress.task("scoring forecasts", "part") as advance:
+            finish(advance)
     return NetworkRun(series, estimate, model, horizons, ticks, forecasts, past)
 
 

@@ -67,6 +67,24 @@ def read_files(paths: Sequence[Path]) -> xr.Dataset:
     return combine(records)
 
 
+def fault_among(paths: Sequence[Path]) -> xr.Dataset | None:
+    """Return the record of a fault, None where the files are of something else.
+
+    Args:
+        paths: What is to be watched.
+
+    Returns:
+        The record, where the only file is one.
+
+    Raises:
+        RecordError: The file cannot be read.
+    """
+    if len(paths) != 1 or paths[0].suffix != ".nc":
+        return None
+    record = read_record(paths[0])
+    return record if record.attrs.get("kind") == "fault" else None
+
+
 def watch_files(
     paths: Sequence[Path],
     folder: Path,
