@@ -11,6 +11,7 @@ from slipstate.report.figures.network import draw_network, draw_offsets
 from slipstate.report.figures.portrait import draw_portrait
 from slipstate.report.figures.scores import draw_scores
 from slipstate.report.figures.series import draw_series
+from slipstate.report.headline import describe_filters, verdict_state
 from slipstate.report.style import Drawing
 from slipstate.report.words import (
     describe_events,
@@ -18,7 +19,6 @@ from slipstate.report.words import (
     event_table,
     score_table,
     term_table,
-    verdict_state,
 )
 
 # Attributes with a place of their own on the page; the others are settings.
@@ -33,7 +33,7 @@ _FACTS = {
     "references": "references",
     "Conventions": "conventions",
 }
-_ELSEWHERE = {"title", "verdict", "history", "kind"}
+_ELSEWHERE = {"title", "verdict", "history", "kind", "engine_label"}
 
 _FILES = jinja2.PackageLoader("slipstate.report", ".")
 _TEMPLATES = jinja2.Environment(
@@ -80,6 +80,7 @@ def write_report(
         event_table=event_table(run, events),
         score_table=score_table(run),
         term_table=term_table(run),
+        filters=describe_filters(run),
         pooling=_sentence(str(score.get("pooling", ""))),
         targets=_targets(score),
         seasons=run.attrs.get("kind") != "fault",

@@ -89,18 +89,6 @@ def describe_events(run: xr.Dataset, events: pd.DataFrame) -> str:
     return text
 
 
-def verdict_state(run: xr.Dataset) -> tuple[str, str]:
-    """Return a class and a headline for the verdict, from the scores themselves."""
-    crps = run["score"].sel({"metric": "crps"})
-    ours = crps.sel({"method": "slipstate"})
-    rest = crps.where(crps["method"] != "slipstate", drop=True)
-    if not bool(np.isfinite(ours).any()):
-        return "unscored", "Not scored"
-    if bool((rest <= ours).any()):
-        return "lost", "Does not beat every baseline"
-    return "won", "Beats every baseline"
-
-
 def event_table(run: xr.Dataset, events: pd.DataFrame) -> Table:
     """Return the table of events as it is shown, newest last."""
     stations = [str(s) for s in run["station"].values]
