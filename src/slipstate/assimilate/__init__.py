@@ -16,9 +16,11 @@ from slipstate.assimilate.bridge import (
 )
 from slipstate.assimilate.calibration import (
     Uniformity,
+    Whiteness,
     central_interval,
     coverage,
     coverage_target,
+    innovation_whiteness,
     pit_gaussian,
     pit_uniformity,
     rank_histogram,
@@ -289,6 +291,7 @@ __all__ = [
     "Uniformity",
     "Unscented",
     "VariationalInfo",
+    "Whiteness",
     "central_interval",
     "climatology",
     "coverage",
@@ -304,6 +307,7 @@ __all__ = [
     "forecast",
     "gaspari_cohn",
     "init",
+    "innovation_whiteness",
     "keep_branches",
     "ladder_of",
     "linearised_model",

@@ -31,6 +31,58 @@ class Uniformity(NamedTuple):
     size: int
 
 
+class Whiteness(NamedTuple):
+    """Whether innovations know of one another.
+
+    Attributes:
+        correlation: Correlation with the value one step before, over all components.
+        statistic: Ljung-Box statistic of the first lags, summed over components.
+        p_value: Probability of at least this value if they were white.
+        lags: Number of lags.
+    """
+
+    correlation: float
+    statistic: float
+    p_value: float
+    lags: int
+
+
+def innovation_whiteness(
+    z: Float[np.ndarray, "time obs"], *, lags: int = 10
+) -> Whiteness:
+    """Test standardised innovations for correlation with their past.
+
+    Q = n (n + 2) sum_l r_l^2 / (n - l) for each component, chi-squared with as many
+    degrees of freedom as lags; summed over components, which are taken as independent.
+    NaN is left out, and counts as zero in the products.
+
+    Args:
+        z: Standardised innovations, of mean zero.
+        lags: Number of lags.
+
+    Returns:
+        Correlation at lag one, statistic and p-value; NaN where there are too few.
+
+    References:
+        Ljung & Box (1978), doi:10.1093/biomet/65.2.297.
+    """
+    seen = np.isfinite(z)
+    count = seen.sum(axis=0)
+    used = count > lags + 2
+    if not used.any():
+        return Whiteness(np.nan, np.nan, np.nan, lags)
+    filled = np.where(seen, z, 0.0)[:, used]
+    n, power = count[used], (filled**2).sum(axis=0)
+    power = np.where(power > 0, power, 1.0)
+    r = np.array(
+        [(filled[k:] * filled[:-k]).sum(0) / power for k in range(1, lags + 1)]
+    )
+    weights = 1.0 / (n[None, :] - np.arange(1, lags + 1)[:, None])
+    statistic = float((n * (n + 2.0) * (r**2 * weights).sum(axis=0)).sum())
+    p_value = float(scipy.special.chdtrc(lags * int(used.sum()), statistic))
+    return Whiteness(float(np.average(r[0], weights=n)), statistic, p_value, lags)
+
+
 def pit_gaussian(y: Values, mean: Values, sd: Values) -> Values:
     """Return the probability integral transform Phi((y - m) / s).
 
