@@ -104,20 +104,24 @@ def standing(scores: xr.Dataset, method: str, horizon: float) -> int:
 def _against_filters(scores: xr.Dataset, engine: str) -> str:
     """Say how our filter did against others on the same data; empty without any."""
     others = other_filters(scores)
-    words = {1: "better than", -1: "worse than", 0: "as good within sampling error as"}
+    horizons = [float(h) for h in scores["horizon"].values]
+    words = {1: "better than", -1: "worse than", 0: "within sampling error of"}
     parts = []
     for sign, relation in words.items():
-        pairs = [
-            (f"the {name}", float(h))
-            for name in others
-            for h in scores["horizon"].values
-            if standing(scores, name, float(h)) == sign
-        ]
-        if pairs:
-            parts.append(f"{relation} {_by_name(pairs)}")
+        names = []
+        for name in others:
+            where = [h for h in horizons if standing(scores, name, h) == sign]
+            if where:
+                some = "" if len(where) == len(horizons) else _at(where)
+                names.append(f"the {name}{some}")
+        parts += [f"{relation} {_list(names)}"] if names else []
     if not parts:
         return ""
     return f" On the same data its {engine or 'filter'} is {_list(parts)}."
+
+
+def _at(horizons: Sequence[float]) -> str:
+    return f" at {_list([days(h) for h in horizons])}"
 
 
 def days(horizon: float) -> str:

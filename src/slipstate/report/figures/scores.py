@@ -22,6 +22,10 @@ from slipstate.report.style import (
 from slipstate.watch.verdict import days
 
 _MARKERS = "osD^v"
+_FEW_METHODS, _ROW = (
+    4,
+    0.26,
+)  # methods that fit as it is; height of a further one [inch]
 _LOG_BEYOND = 8.0  # ratio of scores that a linear axis cannot show
 
 
@@ -37,13 +41,15 @@ def draw_scores(run: xr.Dataset) -> Drawing:
     horizons = run["horizon"].values.astype(float)
     methods = [str(m) for m in run["method"].values]
     units = str(run["crps_gain"].attrs.get("units", "")) if "crps_gain" in run else ""
+    # a row for each method, and room for its number above it
+    extra = _ROW * max(len(methods) - _FEW_METHODS, 0)
     with house_style():
-        figure = new_figure(3.9)
+        figure = new_figure(3.9 + 2.0 * extra)
         tops = place_panels(
             figure,
             [1],
             [1] * horizons.size,
-            box=(0.85, 0.12, 2.45, 0.25),
+            box=(0.85, 0.12, 2.45 + extra, 0.25),
             gap=(0.25, 0),
             share="y",
         )[0]
@@ -51,7 +57,7 @@ def draw_scores(run: xr.Dataset) -> Drawing:
             figure,
             [1],
             [1, 1, 1],
-            box=(0.85, 0.12, 0.55, 2.2),
+            box=(0.85, 0.12, 0.55, 2.2 + extra),
             gap=(0.25, 0),
             share="y",
         )[0]
@@ -75,7 +81,7 @@ def draw_scores(run: xr.Dataset) -> Drawing:
         label_panels([*tops, *panels])
         if horizons.size > 1:
             handles = panels[0].get_legend_handles_labels()[0]
-            add_legend(figure, handles, drop=3.72)
+            add_legend(figure, handles, drop=3.72 + 2.0 * extra)
         svg = to_svg(figure, "scores")
     return Drawing(
         name="scores",
