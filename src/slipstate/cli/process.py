@@ -25,7 +25,7 @@ def begin() -> None:
     Raises:
         PrecisionError: jax computes in float32 already.
     """
-    # importing and tracing make many objects that stay; looking through them for garbage
+    # importing and tracing make many objects that stay; searching them for garbage
     # again and again is a tenth of a short run
     gc.set_threshold(_COLLECT_AFTER)
     try:
