@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from slipstate import __version__
+from slipstate.cli.assimilate import assimilate
 from slipstate.cli.doctor import doctor
 from slipstate.cli.fit import fit
 from slipstate.cli.memory import memory
@@ -124,7 +125,7 @@ def _help(verb: Callable[..., None]) -> str:
     return words.split("\nArgs:")[0]
 
 
-for verb in (watch, fit, memory, doctor):
+for verb in (watch, fit, assimilate, memory, doctor):
     app.command(help=_help(verb))(verb)
 app.add_typer(simulate, name="simulate")
 
