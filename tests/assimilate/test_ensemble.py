@@ -12,7 +12,7 @@ from slipstate.assimilate import (
     Observations,
     filter_series,
 )
-from slipstate.assimilate.ensemble import rotate, transform
+from slipstate.assimilate.ensemble import rotate, transform, transform_anyhow
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.systems import (
     AbstractTransition,
@@ -61,6 +61,30 @@ def test_the_transform_is_the_symmetric_root(key):
         values, vectors = np.linalg.eigh(np.eye(7) + np.asarray(S @ S.T))
         root = (vectors / np.sqrt(values)) @ vectors.T
         np.testing.assert_allclose(after, root @ np.asarray(X), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("members", "p"), [(7, 3), (7, 11), (2, 1)])
+def test_any_root_has_the_moments_of_the_symmetric_one(members, p, key):
+    key_x, key_s, key_y = jax.random.split(key, 3)
+    centre = lambda x: x - x.mean(axis=0, keepdims=True)
+    X = centre(jax.random.normal(key_x, (members, 5)))
+    S = centre(jax.random.normal(key_s, (members, p)))
+    white = jax.random.normal(key_y, (p,))
+    shift, after = transform(X, S, white)
+    got_shift, got = transform_anyhow(X, S, white)
+    np.testing.assert_allclose(got_shift, shift, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(got.T @ got, after.T @ after, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(got.sum(axis=0), 0.0, atol=1e-12)
+
+
+def test_a_rotation_is_one_reflection_after_the_other(key):
+    X = jax.random.normal(key, (12, 5))
+    X = X - X.mean(axis=0, keepdims=True)
+    normals = np.array(jax.random.uniform(key, (8, 12), float, -1.0, 1.0))
+    want = np.array(X)
+    for normal in normals - normals.mean(axis=1, keepdims=True):
+        want = want - 2.0 * np.outer(normal, normal @ want) / (normal @ normal)
+    np.testing.assert_allclose(rotate(X, key=key), want, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("members", [2, 3, 10, 40])

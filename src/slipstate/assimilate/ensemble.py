@@ -1,6 +1,8 @@
 """The ensemble transform Kalman filter: members in place of moments."""
 
 import equinox as eqx
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from slipstate.assimilate.ensemble_update import (
@@ -13,7 +15,7 @@ from slipstate.assimilate.inflation import (
     Multiplicative,
     as_inflation,
 )
-from slipstate.assimilate.members import check_members, rotate
+from slipstate.assimilate.members import check_members, rotate, zero_sum_basis
 from slipstate.ground.roots import inverse_and_shrinkage
 from slipstate.ground.types import Key
 
@@ -31,7 +33,8 @@ class EnsembleTransformKalman(AbstractEnsembleFilter):
 
     the symmetric root, so that the mean of the members is the mean. The analysis is
     then inflated about the mean and rotated by a random orthogonal matrix that keeps
-    mean and covariance. Rows without any observation change nothing.
+    mean and covariance; where nothing depends on which root is turned, a cheaper one
+    is. Rows without any observation change nothing.
 
     Attributes:
         members: Size of the ensemble, at least 2.
@@ -58,8 +61,10 @@ class EnsembleTransformKalman(AbstractEnsembleFilter):
     def analyse(
         self, X: Float[Array, "ens state"], seen: Whitened, *, key: Key | None
     ) -> tuple[Float[Array, " state"], Float[Array, "ens state"]]:
-        """Return the shift of the mean and X by the symmetric root."""
-        return transform(X, seen.S, seen.innovation)
+        """Return the shift of the mean, and X by a root."""
+        turned = self.rotate and isinstance(self.inflation, Multiplicative)
+        root = transform_anyhow if turned else transform
+        return root(X, seen.S, seen.innovation)
 
 
 def transform(
@@ -83,3 +88,30 @@ def transform(
     C = S @ S.T
     inverse, phi = inverse_and_shrinkage(C)
     return X.T @ (inverse @ (S @ white)), X + phi @ (C @ X)
+
+
+def transform_anyhow(
+    X: Float[Array, "ens state"],
+    S: Float[Array, "ens obs"],
+    white: Float[Array, " obs"],
+) -> tuple[Float[Array, " state"], Float[Array, "ens state"]]:
+    """Do what `transform` does with the root that is cheapest, not the symmetric one.
+
+    For members that are turned at random afterwards. In coordinates of what sums to
+    zero over the members, I + S S^T = L L^T and L^-1 is the root: no eigenvalues.
+
+    Args:
+        X: Anomalies over sqrt(members - 1), rows summing to zero.
+        S: Predicted anomalies over sqrt(members - 1), whitened by the noise.
+        white: Whitened innovation.
+
+    Returns:
+        Shift of the mean, and the analysis anomalies, scaled as `X`.
+    """
+    basis = jnp.asarray(zero_sum_basis(len(X)), X.dtype)
+    inside = basis.T @ S
+    C = inside @ inside.T + jnp.eye(len(inside), dtype=X.dtype)
+    sides = jnp.concatenate([basis.T @ X, (inside @ white)[:, None]], axis=1)
+    found = solve_triangular(jnp.linalg.cholesky(C), sides, lower=True)
+    after = found[:, :-1]
+    return after.T @ found[:, -1], basis @ after

@@ -24,6 +24,7 @@ from slipstate.assimilate.members import (
     needed,
     rotate,
 )
+from slipstate.assimilate.noise import noise_covariance
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
 from slipstate.ground.elimination import UNROLL, decorrelate
 from slipstate.ground.types import Key, Scalar, ScalarLike
@@ -216,8 +217,7 @@ def observe(
     mask = mask & finite
     expected = jnp.mean(predictions, axis=0)
     Y = (predictions - expected[None, :]) / size
-    factor = model.observation.noise_factor()
-    R = factor @ factor.T
+    R = noise_covariance(model.observation)
     innovation = jnp.where(mask, jnp.where(mask, y, 0.0) - expected, 0.0)
     seen = whiten(Y, innovation, R, mask)
     return EnsembleInfo(innovation, Y.T @ Y + R, mask, seen), seen

@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from slipstate.assimilate.protocol import require_transition
-from slipstate.ground.elimination import loop
 from slipstate.ground.errors import InputError, MethodError
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.beliefs import Diffuse
@@ -30,15 +30,19 @@ def rotate(X: Float[Array, "ens state"], *, key: Key) -> Float[Array, "ens state
         Omega X with Omega orthogonal and Omega 1 = +-1.
     """
     count = min(X.shape[0] - 1, _REFLECTIONS)
-    normals = jax.random.normal(key, (count, X.shape[0]), X.dtype)
+    # any law of the mirrors will do; this one needs no inverse error function
+    normals = jax.random.uniform(key, (count, X.shape[0]), X.dtype, -1.0, 1.0)
     normals = normals - jnp.mean(normals, axis=1, keepdims=True)
-    normals = normals / jnp.linalg.norm(normals, axis=1, keepdims=True)
-
-    def reflect(carry: Array, row: int | Array) -> tuple[Array, None]:
-        normal = normals[row]
-        return carry - 2.0 * normal[:, None] * (normal @ carry)[None, :], None
-
-    return loop(reflect, X, count)[0]
+    # one product of reflections is I - 2 N^T (I + 2 strict lower part of N N^T)^-1 N:
+    # what each mirror sees is known from what those before it took away
+    size = jnp.sum(normals * normals, axis=1, keepdims=True)
+    normals = normals * jax.lax.rsqrt(size)
+    overlap = 2.0 * (normals @ normals.T)
+    seen: list[Array] = []
+    for row, sight in enumerate(normals @ X):
+        taken = [overlap[row, other] * seen[other] for other in range(row)]
+        seen.append(sight - sum(taken[1:], taken[0]) if taken else sight)
+    return X - 2.0 * (normals.T @ jnp.stack(seen))
 
 
 def move_members(
@@ -152,3 +156,17 @@ def no_input(u: Input, method: str) -> None:
             f"`{method}` repeats the steps of a window and keeps no inputs; got `u`. "
             "Use EnsembleTransformKalman(members=50)."
         )
+
+
+def zero_sum_basis(count: int) -> Float[np.ndarray, "ens latent"]:
+    """Return orthonormal columns that each sum to zero (Helmert's).
+
+    Args:
+        count: Number of members; there is one column less.
+    """
+    basis = np.zeros((count, count - 1))
+    for k in range(1, count):
+        basis[:k, k - 1] = 1.0
+        basis[k, k - 1] = -k
+        basis[:, k - 1] /= np.sqrt(k * (k + 1.0))
+    return basis

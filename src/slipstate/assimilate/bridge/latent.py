@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from slipstate.assimilate.members import zero_sum_basis
 from slipstate.ground.elimination import decorrelate
 
 
@@ -105,17 +106,3 @@ def latent(
         jnp.einsum("za,iak->izk", whiten, noise),
         present,
     )
-
-
-def zero_sum_basis(count: int) -> Float[np.ndarray, "ens latent"]:
-    """Return orthonormal columns that each sum to zero (Helmert's).
-
-    Args:
-        count: Number of members; there is one column less.
-    """
-    basis = np.zeros((count, count - 1))
-    for k in range(1, count):
-        basis[:k, k - 1] = 1.0
-        basis[k, k - 1] = -k
-        basis[:, k - 1] /= np.sqrt(k * (k + 1.0))
-    return basis

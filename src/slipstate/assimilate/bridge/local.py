@@ -28,7 +28,6 @@ from slipstate.assimilate.bridge.components import (
     between,
 )
 from slipstate.assimilate.bridge.guard import replace_lost
-from slipstate.assimilate.bridge.latent import zero_sum_basis
 from slipstate.assimilate.bridge.linearise import Line, condition_line
 from slipstate.assimilate.bridge.members import (
     move_members,
@@ -37,7 +36,12 @@ from slipstate.assimilate.bridge.members import (
 from slipstate.assimilate.bridge.moments import root
 from slipstate.assimilate.bridge.neighbours import Neighbours
 from slipstate.assimilate.bridge.transport import absorbed_sinkhorn, scaled_cost
-from slipstate.assimilate.members import check_members, check_samples, draw_members
+from slipstate.assimilate.members import (
+    check_members,
+    check_samples,
+    draw_members,
+    zero_sum_basis,
+)
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
 from slipstate.ground.errors import MethodError
 from slipstate.ground.types import Key, Scalar, ScalarLike
