@@ -13,8 +13,8 @@ COSTS = [Cost(m, s) for m, s in ((8.0, 1.0), (4.0, 0.5), (2.0, 0.0), (0.5, 0.0))
 def test_the_rungs_of_a_bridge():
     names = [rung.name for rung in RUNGS]
     assert names == ["BridgeFilter", "fewer sweeps", "ensemble Kalman", "forecast only"]
-    sweeps = [rung.method.sweeps for rung in RUNGS[:2]]
-    assert sweeps == [100, 20]
+    methods = [rung.method for rung in RUNGS[:2]]
+    assert methods == [BridgeFilter(members=10), BridgeFilter(members=10, sweeps=20)]
     assert [rung.method is None for rung in RUNGS] == [False, False, False, True]
     assert [r.name for r in ladder_of(ParticleFilter(10))][-1] == "forecast only"
     assert len(ladder_of(Kalman())) == 2

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipstate.cli.simulate_fault import HELP as FAULT_HELP, simulate_fault
+
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
@@ -50,6 +52,9 @@ class Law(StrEnum):
 @app.callback()
 def simulate() -> None:
     """Make data whose truth is known: simulated faults."""
+
+
+app.command("fault", help=FAULT_HELP)(simulate_fault)
 
 
 @app.command("slider", help=SLIDER_HELP)

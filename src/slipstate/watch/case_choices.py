@@ -168,7 +168,7 @@ METHODS: tuple[Choice, ...] = (
         "local ensemble transform Kalman filter",
         (10, 7),
         lambda case, M, key: LocalEnsembleTransformKalman(
-            _place_by_place(case), M, 1.04
+            localisation=_place_by_place(case), members=M, inflation=1.04
         ),
     ),
     Choice(
@@ -193,19 +193,23 @@ METHODS: tuple[Choice, ...] = (
         "eakf",
         "serial ensemble adjustment filter",
         (20, 20),
-        lambda case, M, key: SerialEnsembleAdjustment(M, _ring(case), 1.02),
+        lambda case, M, key: SerialEnsembleAdjustment(
+            members=M, localisation=_ring(case), inflation=1.02
+        ),
     ),
     Choice(
         "rhf",
         "rank histogram filter",
         (50, 50),
-        lambda case, M, key: RankHistogramFilter(M, _ring(case)),
+        lambda case, M, key: RankHistogramFilter(members=M, localisation=_ring(case)),
     ),
     Choice(
         "netf",
         "nonlinear ensemble transform filter",
         (40, 40),
-        lambda case, M, key: NonlinearEnsembleTransform(M, _ring(case), 1.02),
+        lambda case, M, key: NonlinearEnsembleTransform(
+            members=M, localisation=_ring(case), inflation=1.02
+        ),
     ),
     Choice(
         "ienks",

@@ -43,10 +43,10 @@ class Members(eqx.Module):
         sd: Standard deviation of the state after each observation.
     """
 
-    analysis: Float[Array, "time ens state"]
-    forecast: Float[Array, "time ens obs"]
-    mean: Float[Array, "time state"]
-    sd: Float[Array, "time state"]
+    analysis: Float[Array, "*time ens state"]
+    forecast: Float[Array, "*time ens obs"]
+    mean: Float[Array, "*time state"]
+    sd: Float[Array, "*time state"]
 
 
 @eqx.filter_jit
@@ -94,6 +94,7 @@ def score_stretch(
     truth: Float[np.ndarray, "time state"],
     y: Float[np.ndarray, "time obs"],
     scored: slice,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Return the scores of every cycle of a stretch, and counts over those scored.
 
@@ -103,6 +104,7 @@ def score_stretch(
         truth: True states.
         y: Observations.
         scored: Cycles after the burn-in.
+        seed: Seed of the place of a value between its neighbours in rank.
 
     Returns:
         Arrays by name; those that begin with "rank" are counts, all others have one
@@ -121,6 +123,7 @@ def score_stretch(
     z = np.divide(v, sds, out=np.full_like(v, np.nan), where=sds > 0)
     below = (forecast < y[:, None, :]).mean(axis=1)
     M = forecast.shape[1]
+    within = np.random.default_rng(seed).uniform(size=y.shape)
     return {
         "error": rms(mean - truth),
         "spread": rms(sd),
@@ -133,8 +136,8 @@ def score_stretch(
         "innovation": v,
         "innovation_sd": sds,
         "standardised": z,
-        # mid-points between ranks: uniform for a calibrated ensemble of M members
-        "pit": (below * M + 0.5) / (M + 1.0),
+        # somewhere between two ranks: uniform for a calibrated ensemble of M members
+        "pit": (below * M + within) / (M + 1.0),
         "log_likelihood": cut(result.step_log_likelihoods),
         "effective": _effective(result.info, rows),
         "bandwidth": _bandwidth(result.info, rows),

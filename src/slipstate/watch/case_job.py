@@ -79,11 +79,11 @@ def run_case(
     }
     log = ChunkLog(folder / CHECKPOINT, fingerprint([], settings))
     truth_key, build_key, run_key, draw_key = jax.random.split(jax.random.key(seed), 4)
+    used = choice.build(built, count, build_key)
+    start = init(built.model, used, key=run_key)
     with progress.task("simulating the case", "case") as advance:
         advance(0, 1)
         twin = built.simulate(key=truth_key, cycles=cycles)
-        used = choice.build(built, count, build_key)
-        start = init(built.model, used, key=run_key)
         advance(1, 1)
     chunks = _follow(built, used, start, twin, count, draw_key, log, resume, progress)
     facts = settings | {
@@ -147,7 +147,9 @@ def _chunk(
     members = draw_stretch(case, method, result, count, key)
     scored = slice(min(length, max(0, case.burn - first)), None)
     truth = np.asarray(twin.states)[rows]
-    return score_stretch(members, result, truth, y[:length], scored), result.final
+    return score_stretch(
+        members, result, truth, y[:length], scored, first
+    ), result.final
 
 
 def _arrays(running: Running) -> dict[str, np.ndarray]:

@@ -88,10 +88,7 @@ def watch_fault(
         CheckpointError: What is to be resumed was made with other data or settings.
     """
     try:
-        with progress.task("finding the limit cycle", "fault") as advance:
-            advance(0, 1)
-            twin = fault_from_record(record, MEMBERS, SEED)
-            advance(1, 1)
+        twin = fault_from_record(record, MEMBERS, SEED)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     store = _store(folder, [path], chosen, resume)

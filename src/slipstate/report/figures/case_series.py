@@ -82,8 +82,8 @@ def _draw_component(axes: Axes, late: xr.Dataset, name: str) -> None:
     x = late["time"].values
     part = late.sel(state=name)
     for low, high, opacity in _FAN:
-        ends = (part["quantiles"].sel(quantile=level).values for level in (low, high))
-        axes.fill_between(x, *ends, color=SKY, alpha=opacity, lw=0, zorder=1)
+        lower, upper = (part["quantiles"].sel(quantile=q).values for q in (low, high))
+        axes.fill_between(x, lower, upper, color=SKY, alpha=opacity, lw=0, zorder=1)
     axes.plot(x, part["mean"].values, color=BLUE, lw=1.0, zorder=3)
     axes.plot(x, part["truth"].values, color=INK, lw=0.8, zorder=4)
     axes.set_xlim(x[0], x[-1])
@@ -95,8 +95,10 @@ def _draw_deviation(axes: Axes, late: xr.Dataset, name: str) -> None:
     part = late.sel(state=name)
     truth = part["truth"].values
     for low, high, opacity in _FAN:
-        ends = (part["quantiles"].sel(quantile=q).values - truth for q in (low, high))
-        axes.fill_between(x, *ends, color=SKY, alpha=opacity, lw=0, zorder=1)
+        lower, upper = (part["quantiles"].sel(quantile=q).values for q in (low, high))
+        axes.fill_between(
+            x, lower - truth, upper - truth, color=SKY, alpha=opacity, lw=0, zorder=1
+        )
     axes.plot(x, part["mean"].values - truth, color=BLUE, lw=0.8, zorder=3)
     axes.axhline(0.0, color=INK, lw=0.8, zorder=4)
     axes.set_xlim(x[0], x[-1])

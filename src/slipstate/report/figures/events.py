@@ -42,6 +42,8 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
     axis = time_axis(run)
     x = axis.place(run["time"].values.astype("datetime64[ns]"))
     alarms = 0
+    many = run.sizes["station"] > 1
+    most = "The step probability is the largest of all stations. " if many else ""
     with house_style():
         figure = new_figure(0.85 + 1.15 * len(rows) + 0.5)
         grid = place_panels(
@@ -62,7 +64,8 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
         handles: list[Artist] = [
             Line2D([], [], color=BLUE, lw=1.1, label="as known at the time")
         ]
-        if any(f"{name}_probability_smoothed" in run for name in rows):
+        late = any(f"{name}_probability_smoothed" in run for name in rows)
+        if late:
             handles.append(Line2D([], [], color=GOLD, lw=1.1, label="in hindsight"))
         if alarms:
             handles.append(
@@ -76,9 +79,9 @@ def draw_probabilities(run: xr.Dataset, events: pd.DataFrame) -> Drawing | None:
         title="Probability that the fault is slipping, and flagged events",
         caption=(
             "Blue: filtered, from the data up to each time; this is what raises an "
-            "alarm (triangle) when it passes 0.5. Ochre: smoothed, from all data. For "
-            "several stations the step probability is the largest of them. Bottom: "
-            "onsets with their 90 % intervals and durations."
+            "alarm (triangle) when it passes 0.5. "
+            f"{'Ochre: smoothed, from all data. ' if late else ''}{most}"
+            "Bottom: onsets with their 90 % intervals and durations."
         ),
         alt=(
             f"Timeline of {' and '.join(rows)} probability with {alarms} alarms and "
