@@ -201,13 +201,16 @@ def test_a_step_in_the_evidence_adds_its_covariance(build_network):
     y = np.array([[0.1], [-0.2], [25.0]])
     day, everything = np.array([[False], [False], [True]]), np.ones(y.shape, bool)
     models = jax.tree.map(lambda x: x[..., None], lane(model))
-    given = [jnp.asarray(x) for x in (y, everything, np.ones(y.shape))]
+    series, mask, weights = map(jnp.asarray, (y, everything, np.ones(y.shape)))
+    steps = jnp.asarray(day)
     heard = links(model)
-    told = lane_log_likelihoods(models, heard, *given, jnp.asarray(day), dof=GAUSSIAN)
+    told = lane_log_likelihoods(
+        models, heard, series, mask, weights, steps, dof=GAUSSIAN
+    )
     late = {"Q": model.Q + model.kick_cov[None]}
     kicked = type(model)(**{**vars(model), **late})
     state = lane_log_likelihoods(
-        models, heard, *(x[:2] for x in given), jnp.asarray(day[:2]), dof=GAUSSIAN
+        models, heard, series[:2], mask[:2], weights[:2], steps[:2], dof=GAUSSIAN
     )
     np.testing.assert_allclose(told[:2], state, rtol=1e-12)
     both = [NetworkFilter(dof=GAUSSIAN, memory=SETTLED), forecast_rows(model, (1,))]

@@ -50,8 +50,9 @@ def small():
 
 def test_the_round_trip_is_exact(tmp_path):
     path = tmp_path / "record.nc"
-    write_record(small(), path)
-    xr.testing.assert_identical(read_record(path), small())
+    written = small()
+    write_record(written, path)
+    xr.testing.assert_identical(read_record(path), written)
 
 
 @settings(max_examples=25, deadline=None)
