@@ -23,6 +23,7 @@ from slipstate.watch.fault_methods import (
     choose_method,
     compared_with,
 )
+from slipstate.watch.fault_slip import slipped, slipping
 from slipstate.watch.scorecard import BASELINES
 
 
@@ -151,10 +152,36 @@ def test_events_of_a_fault_whose_stress_is_not_seen():
         },
         {"time": time, "component": ["ln V"]},
     )
-    events = fault_events(run, 1e-9)
+    events = fault_events(run)
     assert len(events) == 1
     assert str(events["onset"].iloc[0]).startswith("2000-01-21")
     assert np.isnan(events["offset_tau_Pa"].iloc[0])
+
+
+def test_slip_between_two_observations_is_seen_in_the_stress():
+    """All pairs of members, one by one; and a fault that is known."""
+    rng = np.random.default_rng(4)
+    ln_v = rng.normal(-20.0, 2.0, size=(6, 5))
+    tau = rng.normal(0.0, 2.0, size=(6, 5)).cumsum(axis=0)
+    weights = rng.dirichlet(np.ones(5), size=6)
+    given = {"k": 2.0, "Vpl": 1e-9, "seconds": 1e8}
+    got = slipping(ln_v, tau, weights, **given)
+    for row in range(6):
+        want = 0.0
+        for i in range(5):
+            fast = ln_v[row, i] > np.log(1e-8)
+            for j in range(5):
+                rate = np.inf if fast else -np.inf
+                if row:
+                    gain = tau[row, i] - tau[row - 1, j]
+                    rate = max(rate, 1e-9 - gain / (2.0 * 1e8))
+                earlier = weights[row - 1, j] if row else 0.2
+                want += weights[row, i] * earlier * (rate > 1e-8)
+        np.testing.assert_allclose(got[row], want, atol=1e-12)
+    known = slipped(ln_v[:, 0], tau[:, 0], **given)
+    one = np.ones((6, 1))
+    want = slipping(ln_v[:, :1], tau[:, :1], one, **given)
+    np.testing.assert_array_equal(known, want == 1.0)
 
 
 def test_weights_of_particles_enter_the_scores():

@@ -11,10 +11,13 @@ from jaxtyping import Float
 from slipstate.earth.twin import FAULT_STATES, FaultTwin
 from slipstate.watch.fault_follow import FaultRun
 from slipstate.watch.fault_forecasts import FaultForecasts
+from slipstate.watch.fault_slip import slipped, slipping
 from slipstate.watch.forecasts import QUANTILES
 
 HORIZONS = (1, 3, 9)
 """Steps ahead."""
+
+_SECOND = np.timedelta64(1, "s")
 
 TRAINING = 1.0 / 3.0
 """Part of the record in which the filter settles and the baselines learn."""
@@ -50,7 +53,19 @@ def fault_dataset(
     units = {"units": "see component_units"}
     series = ("time", "station", "component")
     plain = lambda x: np.asarray(x)[:, None, :]
-    fast = found.ensembles[..., 0] > np.log(10.0 * float(twin.slider.Vpl))
+    stress = jax.vmap(jax.vmap(twin.slider.stress))
+    of_slider = {
+        "k": float(twin.slider.k),
+        "Vpl": float(twin.slider.Vpl),
+        "seconds": float(np.diff(record["time"].values[:2])[0] / _SECOND),
+    }
+    states = found.ensembles
+    share = slipping(
+        states[..., 0],
+        np.asarray(stress(jnp.asarray(states[..., 0]), jnp.asarray(states[..., 1]))),
+        found.weights,
+        **of_slider,
+    )
     members = _equally_likely(found)
     branch = np.linspace(
         found.ensembles[..., 0].min(), found.ensembles[..., 0].max(), 200
@@ -96,10 +111,10 @@ def fault_dataset(
         ),
         "slip_probability": (
             ("time",),
-            np.sum(found.weights * fast, axis=1),
+            share,
             {
                 "units": "1",
-                "long_name": "members slipping faster than ten times the load",
+                "long_name": "the fault slips, or has since the time before",
             },
         ),
         "member": (
@@ -122,6 +137,13 @@ def fault_dataset(
     if "truth" in record:
         truth = record["truth"]
         variables["truth"] = (("time", "state"), truth.values, truth.attrs)
+        ln_v, ln_theta = truth.values.T
+        tau = np.asarray(jax.vmap(twin.slider.stress)(ln_v, ln_theta))
+        variables["truth_slips"] = (
+            ("time",),
+            slipped(ln_v, tau, **of_slider),
+            {"units": "1", "long_name": "the true fault slips, or has"},
+        )
     for name, one in _peer_variables(peers, series).items():
         variables[name] = one
     every = np.diff(record["time"].values[:2])[0] / np.timedelta64(1, "D")

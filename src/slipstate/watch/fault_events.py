@@ -1,4 +1,4 @@
-"""Slow slip of a simulated fault, told by the share of members that slip."""
+"""Slow slip of a simulated fault, told by the probability that it slips."""
 
 import numpy as np
 import pandas as pd
@@ -10,18 +10,17 @@ from slipstate.watch.table import iso
 _SURELY, _HARDLY = 0.95, 0.05
 
 
-def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
+def fault_events(run: xr.Dataset) -> pd.DataFrame:
     """Return the slow-slip events of a fault run.
 
-    An event is a stretch in which more than half of the members slip faster than ten
-    times the loading rate; its onset is bounded by the last time before at which hardly
-    a member does and the first at which nearly all do. The stress drop is the mean over
-    members between the sample before the event and its last one.
+    An event is a stretch in which the fault more likely slips than not, or has since
+    the time before (`fault_slip`); its onset is bounded by the last time before at
+    which it hardly may and the first at which it nearly surely does. The stress drop is
+    the mean over members between the sample before the event and its last one.
 
     Args:
-        run: The run, with `slip_probability` and `filtered`; with `truth` and stress,
-            latency and stress drop are known too.
-        loading_rate: Loading rate [m/s].
+        run: The run, with `slip_probability` and `filtered`; with `truth_slips` and
+            stress, latency and stress drop are known too.
 
     Returns:
         One row an event.
@@ -30,8 +29,8 @@ def fault_events(run: xr.Dataset, loading_rate: float) -> pd.DataFrame:
     times = run["time"].values
     stress, spread = (_stress(run, name) for name in ("filtered", "filtered_sd"))
     true = np.zeros(len(times), bool)
-    if "truth" in run:
-        true = run["truth"].sel(state="ln V").values > np.log(10.0 * loading_rate)
+    if "truth_slips" in run:
+        true = run["truth_slips"].values.astype(bool)
     day = np.timedelta64(1, "D")
     rows = []
     for first, last in _stretches(share > ALARM):

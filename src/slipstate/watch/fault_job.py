@@ -132,7 +132,7 @@ def _watch(
         "recurrence": f"{float(twin.cycle.recurrence) / DAY / 365.25:.3f} years",
     }
     run = scored(run.assign_attrs(facts))
-    return Watched(run, fault_events(run, float(twin.slider.Vpl)))
+    return Watched(run, fault_events(run))
 
 
 def _one(
