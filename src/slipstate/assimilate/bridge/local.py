@@ -26,15 +26,22 @@ from slipstate.assimilate.bridge.components import (
     DEAD,
     bandwidth_rungs,
     between,
+    effective_size,
+    first_enough,
 )
 from slipstate.assimilate.bridge.guard import replace_lost
-from slipstate.assimilate.bridge.linearise import Line, condition_line
 from slipstate.assimilate.bridge.members import (
     move_members,
     needed,
 )
-from slipstate.assimilate.bridge.moments import root
 from slipstate.assimilate.bridge.neighbours import Neighbours
+from slipstate.assimilate.bridge.place import (
+    Field,
+    Place,
+    condition_place,
+    log_weights,
+    over_places,
+)
 from slipstate.assimilate.bridge.transport import absorbed_sinkhorn, scaled_cost
 from slipstate.assimilate.members import (
     check_members,
@@ -72,22 +79,6 @@ class LocalBridgeInfo(AbstractInfo):
     variance: Float[Array, "*time obs"]
     effective_size: Float[Array, "*time"]
     bandwidth: Float[Array, "*time"]
-
-
-class _Local(eqx.Module):
-    """What the observations near one place say.
-
-    Attributes:
-        log_weights: Of each component.
-        means: Posterior mean of each component at the place, less the forecast mean.
-        spent: H^T H averaged with the weights.
-        points: Predictions near the place, for measuring, at members and components.
-    """
-
-    log_weights: Float[Array, " ens"]
-    means: Float[Array, " ens"]
-    spent: Float[Array, "latent latent"]
-    points: tuple[Float[Array, "ens near"], Float[Array, "ens near"]]
 
 
 class LocalBridgeFilter(AbstractFilter):
@@ -171,10 +162,11 @@ class LocalBridgeFilter(AbstractFilter):
         scale = jnp.asarray(self.inflation, y.dtype)
         L = scale * (members - centre[None, :]).T @ basis / size
         z = size * basis
+        near = self.neighbours
         shared = isinstance(model.observation, AbstractLinearObservation)
 
-        def local(h: Scalar) -> _Local:
-            """Condition all components at all places."""
+        def hear(h: Scalar) -> tuple[Field, Array]:
+            """Return what all components predict, and which predict numbers."""
             shrink = jnp.sqrt(
                 jnp.maximum(1.0 - h * h, 0.0) * self.members / (self.members - 1.0)
             )
@@ -190,24 +182,33 @@ class LocalBridgeFilter(AbstractFilter):
             good = jnp.all(jnp.isfinite(predicted) | ~mask[None, :], 1) & present
             predicted = jnp.where(jnp.isfinite(predicted), predicted, 0.0)
             slopes = jnp.where(jnp.isfinite(slopes), slopes, 0.0)
-            near = jax.vmap(
-                lambda index, taper, row: _condition_place(
-                    index, taper, row, y, mask, noise, predicted, slopes, h, shrink, z
-                )
-            )(self.neighbours.index, self.neighbours.taper, L)
-            weights = jnp.where(good[None, :], near.log_weights, DEAD)
-            return eqx.tree_at(lambda n: n.log_weights, near, weights)
+            # noise that is nothing beside the signal counts as a millionth of it
+            floor = 1e-12 * jnp.var(predicted, axis=0) + jnp.finfo(y.dtype).tiny
+            found = (jnp.maximum(noise, floor), predicted, slopes, h, z, shrink * z)
+            return Field(y, mask, *found), good
 
-        worth = lambda n: jnp.mean(
-            1.0 / jnp.sum(jax.nn.softmax(n.log_weights, axis=1) ** 2, axis=1)
-        )
+        def weigh(h: Scalar) -> Scalar:
+            """Return what the weights are worth on average over places."""
+            field, good = hear(h)
+
+            def one(index: Array, taper: Array) -> Scalar:
+                logs = log_weights(field, index, taper)
+                return effective_size(jnp.where(good, logs, DEAD))
+
+            return jnp.mean(over_places(one, near.index, near.taper))
+
         if shared and self.bandwidth is None:
             h = jnp.ones((), y.dtype)
         else:
-            h = self._climb(lambda h: worth(local(h)))
-        near = local(h)
-        analysis = jax.vmap(lambda near, row: self._cross(near, row, z, h))(near, L)
-        usable = jnp.any(mask) & jnp.any(jnp.isfinite(near.log_weights))
+            h = self._climb(weigh)
+        field, good = hear(h)
+
+        def move(index: Array, taper: Array, row: Array) -> tuple[Array, Scalar]:
+            found = condition_place(field, good, index, taper, row)
+            return self._cross(found, z, h), effective_size(found.log_weights)
+
+        analysis, worth = over_places(move, near.index, near.taper, L)
+        usable = jnp.any(mask) & jnp.any(good)
         after = centre[None, :] + analysis.T
         after = jnp.where(usable & jnp.all(jnp.isfinite(after)), after, state.members)
         predictions = jax.vmap(observe)(members)
@@ -221,7 +222,7 @@ class LocalBridgeFilter(AbstractFilter):
             signal + factor @ factor.T,
             mask,
             variance,
-            worth(near),
+            jnp.mean(worth),
             h,
         )
         return Ensemble(after), info
@@ -248,35 +249,23 @@ class LocalBridgeFilter(AbstractFilter):
         ladder = bandwidth_rungs(self.members, heard, self.bandwidth)
         floor = jnp.asarray(theta, ladder.dtype) * self.members
 
-        def rung(
-            best: tuple[Array, Array], h: Array
-        ) -> tuple[tuple[Array, Array], None]:
-            chosen, done = best
-            return (jnp.where(done, chosen, h), done | (worth(h) >= floor)), None
-
-        (h, _), _ = jax.lax.scan(rung, (ladder[0], jnp.asarray(False)), ladder)
-        return jax.lax.stop_gradient(h)
+        return first_enough(ladder, lambda h: worth(h) >= floor)
 
     def _cross(
-        self,
-        near: _Local,
-        row: Float[Array, " latent"],
-        z: Float[Array, "ens latent"],
-        h: Scalar,
+        self, near: Place, z: Float[Array, "ens latent"], h: Scalar
     ) -> Float[Array, " ens"]:
         """Return every member's value at one place, less the forecast mean."""
         weights = jax.nn.softmax(near.log_weights)
-        equal = jnp.full(self.members, -jnp.log(1.0 * self.members), row.dtype)
+        equal = jnp.full(self.members, -jnp.log(1.0 * self.members), weights.dtype)
         coupling = absorbed_sinkhorn(
             -scaled_cost(*near.points) / self.epsilon,
             equal,
             jax.nn.log_softmax(near.log_weights),
             self.sweeps,
         )
-        A = jnp.eye(len(row), dtype=row.dtype) - near.spent
-        value = coupling.conditional @ near.means + h * (z @ (root(A) @ row))
+        value = coupling.conditional @ near.means + h * (z @ near.root)
         mean = weights @ near.means
-        wanted = weights @ (near.means - mean) ** 2 + h * h * (row @ (A @ row))
+        wanted = weights @ (near.means - mean) ** 2 + h * h * near.inside
         apart = value - jnp.mean(value)
         present = jnp.sum(apart**2) / (self.members - 1)
         spread = present > 0.0
@@ -284,46 +273,3 @@ class LocalBridgeFilter(AbstractFilter):
         spread = spread & (square > 0.0)
         factor = jnp.where(spread, jnp.sqrt(jnp.where(spread, square, 1.0)), 0.0)
         return mean + factor * apart
-
-
-def _condition_place(
-    index: Array,
-    taper: Array,
-    row: Array,
-    y: Array,
-    mask: Array,
-    noise: Array,
-    predicted: Array,
-    slopes: Array,
-    h: Scalar,
-    shrink: Scalar,
-    z: Array,
-) -> _Local:
-    """Condition every component on the observations near one place."""
-    heard = mask[index] & (taper > 0.0)
-    R = jnp.diag(jnp.where(heard, noise[index] / jnp.where(heard, taper, 1.0), 1.0))
-    count = len(index)
-    extra = jnp.zeros((count, count), y.dtype)
-    shared = slopes.ndim == 2
-
-    def one(c: Array, J: Array, place: Array) -> tuple[Array, Array, Array]:
-        line = Line(c, h * J, extra, jnp.asarray(True))
-        found = condition_line(line, y[index], heard, R)
-        return found.log_weight, place + h * found.mean, found.H
-
-    J = slopes[index] if shared else slopes[:, index]
-    many = None if shared else 0
-    logs, means, H = jax.vmap(one, in_axes=(0, many, 0), out_axes=(0, 0, many))(
-        predicted[:, index], J, shrink * z
-    )
-    weights = jax.nn.softmax(logs)
-    spent = H.T @ H if shared else jnp.einsum("j,jpa,jpb->ab", weights, H, H)
-    mean = J if shared else jnp.mean(J, axis=0)
-    # distances count what is observed here and the place itself, each by its spread
-    reach = jnp.concatenate(
-        [jnp.where(heard, jnp.sqrt(taper), 0.0), jnp.ones(1, y.dtype)]
-    )
-    look = reach[:, None] * jnp.concatenate([mean, row[None]])
-    size = jnp.sqrt(jnp.sum(look**2, axis=1))
-    look = look * (reach / jnp.where(size > 0.0, size, 1.0))[:, None]
-    return _Local(logs, means @ row, spent, (z @ look.T, means @ look.T))
