@@ -12,9 +12,10 @@ COSTS = [Cost(m, s) for m, s in ((8.0, 1.0), (4.0, 0.5), (2.0, 0.0), (0.5, 0.0))
 
 def test_the_rungs_of_a_bridge():
     names = [rung.name for rung in RUNGS]
-    assert names == ["BridgeFilter", "fewer sweeps", "ensemble Kalman", "forecast only"]
+    assert names == ["BridgeFilter", "no coupling", "ensemble Kalman", "forecast only"]
     methods = [rung.method for rung in RUNGS[:2]]
-    assert methods == [BridgeFilter(members=10), BridgeFilter(members=10, sweeps=20)]
+    full = BridgeFilter(members=10)
+    assert methods == [full, BridgeFilter(members=10, coupled=False)]
     assert [rung.method is None for rung in RUNGS] == [False, False, False, True]
     assert [r.name for r in ladder_of(ParticleFilter(10))][-1] == "forecast only"
     assert len(ladder_of(Kalman())) == 2
@@ -53,6 +54,11 @@ def test_costs_follow_and_forgive():
     while held.expected > 2.0:  # one hiccup of a thousand steps is forgotten
         held, rows = held.forgive(), rows + 1
     assert 100 < rows < 500
+    # one step of five times the usual keeps a rung with room to spare out for a few
+    held, rows = Cost(1.0, 0.05).learn(5.0), 0
+    while held.expected > 2.5:
+        held, rows = held.forgive(), rows + 1
+    assert 1 <= rows <= 6
 
 
 def test_a_ladder_begins_with_a_method():

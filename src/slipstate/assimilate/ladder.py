@@ -3,7 +3,8 @@
 The choice is made before a row is worked on, from what each rung has taken before: the
 first rung that is expected to end in time, expectation and scatter both taken as they
 were lately. A rung that was not taken for a while is trusted a little more with every
-row, so that one slow step, whatever caused it, is not held against it for ever.
+row, and its scatter forgotten as if it had been taken, so that one slow step, whatever
+caused it, is not held against it for long.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from slipstate.assimilate.ensemble import EnsembleTransformKalman
 from slipstate.assimilate.protocol import AbstractFilter
 from slipstate.ground.errors import InputError
 
-_FEWER = 5  # Sinkhorn's sweeps on the second rung: a fifth of the first
+_FEWER = 5  # Sinkhorn's sweeps on the second rung of a localised bridge: a fifth
 _SCATTERS = 4.0
 _LATELY = 0.125  # weight of the latest duration, as for retransmissions in TCP
 _TRUST = 0.98
@@ -38,19 +39,21 @@ class Rung(NamedTuple):
 def ladder_of(method: AbstractFilter) -> tuple[Rung, ...]:
     """Return the rungs of a method, the method itself first.
 
-    Of a bridge: itself, a fifth of Sinkhorn's sweeps, the ensemble transform Kalman
-    filter, the forecast alone. Of any other method: itself, the forecast alone.
+    Of a bridge: itself, members drawn without Sinkhorn's coupling (a localised one: a
+    fifth of its sweeps), the ensemble transform Kalman filter, the forecast alone. Of
+    any other method: itself, the forecast alone.
 
     Args:
         method: The filter.
     """
     rungs = [Rung(type(method).__name__, method)]
-    if isinstance(method, BridgeFilter | LocalBridgeFilter):
+    if isinstance(method, LocalBridgeFilter):
         fewer = max(1, method.sweeps // _FEWER)
         rungs.append(Rung("fewer sweeps", dataclasses.replace(method, sweeps=fewer)))
     if isinstance(method, BridgeFilter):
+        drawn = dataclasses.replace(method, coupled=False)
         plain = EnsembleTransformKalman(method.members, method.inflation)
-        rungs.append(Rung("ensemble Kalman", plain))
+        rungs += [Rung("no coupling", drawn), Rung("ensemble Kalman", plain)]
     return (*rungs, Rung("forecast only", None))
 
 
@@ -78,7 +81,7 @@ class Cost(NamedTuple):
 
     def forgive(self) -> "Cost":
         """Return the cost of a rung that was not taken."""
-        return Cost(self.mean * _TRUST, self.scatter * _TRUST)
+        return Cost(self.mean * _TRUST, self.scatter * (1.0 - _LATELY))
 
 
 def first_cost(durations: Sequence[float]) -> Cost:
