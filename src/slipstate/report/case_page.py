@@ -39,8 +39,8 @@ _SCORES = {
     "spread_skill": ("Spread / error, finite ensemble", "1"),
     "crps": ("Fair CRPS of the state", ""),
     "energy": ("Fair energy score of the state", ""),
-    "crps_forecast": ("Fair CRPS of the next observation", ""),
-    "log_score": ("Log score [nats per value]", ""),
+    "crps_forecast": ("Fair CRPS of the next observation / noise", ""),
+    "log_score": ("Log score of observation / noise [nats per value]", ""),
     "coverage50": ("Truth inside 50 % intervals", "coverage50_target"),
     "coverage90": ("Truth inside 90 % intervals", "coverage90_target"),
     "coverage50_forecast": (
@@ -75,8 +75,7 @@ def write_case_page(run: xr.Dataset) -> str:
     """
     attrs = {str(name): str(value) for name, value in run.attrs.items()}
     weights = draw_case_weights(run)
-    ratio = float(run["score"].sel(score_name="spread_skill"))
-    good = np.isfinite(ratio) and 0.85 <= ratio <= 1.2
+    good = _calibrated(run)
     return _TEMPLATES.get_template("case.html.jinja").render(
         css=Markup(_FILES.get_source(_TEMPLATES, "page.css")[0]),
         version=attrs["slipstate_version"],
@@ -96,6 +95,13 @@ def write_case_page(run: xr.Dataset) -> str:
     )
 
 
+def _calibrated(run: xr.Dataset) -> bool:
+    """Tell whether spread and error agree, and intervals cover as they should."""
+    names = ("spread_skill", "coverage90", "coverage90_target")
+    ratio, got, right = (float(run["score"].sel(score_name=name)) for name in names)
+    return bool(np.isfinite(ratio) and 0.85 <= ratio <= 1.2 and abs(got - right) < 0.05)
+
+
 def describe_case(run: xr.Dataset) -> str:
     """Say in two sentences what was followed.
 
@@ -110,7 +116,7 @@ def describe_case(run: xr.Dataset) -> str:
     values = "value" if obs == 1 else "values"
     return (
         f"A simulated truth of {size:,} {states}, {obs:,} {values} of it observed "
-        f"every {float(run.attrs['interval']):g}, followed by the {words} with "
+        f"every {run.attrs['interval']}, followed by the {words} with "
         f"{run.attrs['members_words']}. {cycles - burn:,} cycles are scored{first}."
     )
 

@@ -93,6 +93,7 @@ def score_stretch(
     result: FilterResult,
     truth: Float[np.ndarray, "time state"],
     y: Float[np.ndarray, "time obs"],
+    noise: Float[np.ndarray, " obs"],
     scored: slice,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -103,6 +104,7 @@ def score_stretch(
         result: What the filter found.
         truth: True states.
         y: Observations.
+        noise: Standard deviation of the noise of each component.
         scored: Cycles after the burn-in.
         seed: Seed of the place of a value between its neighbours in rank.
 
@@ -128,7 +130,7 @@ def score_stretch(
         "error": rms(mean - truth),
         "spread": rms(sd),
         "crps": np.asarray(fair_crps(truth, analysis, axis=1)).mean(axis=1),
-        "crps_y": np.asarray(fair_crps(y, forecast, axis=1)).mean(axis=1),
+        "crps_y": (np.asarray(fair_crps(y, forecast, axis=1)) / noise).mean(axis=1),
         "crps_points": np.asarray(crps_ensemble(truth, analysis, axis=1)).mean(axis=1),
         "energy": np.asarray(energy_score(truth, analysis)),
         "covered": _covered(truth, ends),

@@ -17,13 +17,14 @@ from slipstate.assimilate import (
 )
 from slipstate.assimilate.cases import Case, Twin
 from slipstate.watch.case_chunk import LEVELS, QUANTILES, SHOWN
+from slipstate.watch.case_names import case_names, noise_sd
 
 _BATCHES = 20
 _ROWS = {
     "error": "root mean square error of the mean over components",
     "spread": "root mean square spread over components",
     "crps": "fair CRPS of the state, mean over components",
-    "crps_y": "fair CRPS of the forecast of the observation, mean over components",
+    "crps_y": "fair CRPS of the next observation over its noise, mean over components",
     "crps_points": "CRPS of the ensemble as it is, mean over components",
     "energy": "fair energy score of the state",
     "log_likelihood": "log density of the observation given the past",
@@ -60,7 +61,8 @@ def case_dataset(
     join = lambda name: np.concatenate([chunk[name] for chunk in chunks])
     cycles = len(twin.observations)
     units = list(case.model.observation.units)
-    state = [f"x{k + 1}" for k in range(min(SHOWN, twin.states.shape[1]))]
+    called = case_names(case, twin.states.shape[1])
+    state = list(called.state[:SHOWN])
     variables: dict[str, tuple[object, ...]] = {
         name: ("time", join(name), _words(words)) for name, words in _ROWS.items()
     }
@@ -102,8 +104,9 @@ def case_dataset(
     }
     time = case.interval * np.arange(float(cycles))
     coords = {
-        "time": ("time", time, {"units": "1", "long_name": "time of the model"}),
-        "obs": np.arange(len(units)),
+        "time": ("time", time, {"units": called.unit.strip() or "1"}),
+        "obs": list(called.obs),
+        "noise_sd": ("obs", noise_sd(case), _words("noise of the observation")),
         "observed_units": ("obs", units),
         "state": state,
         "level": list(LEVELS),
@@ -134,7 +137,8 @@ def case_dataset(
         "slipstate_version": __version__,
         "source": "simulated",
         "burn": case.burn,
-        "interval": case.interval,
+        "interval": f"{case.interval:g}{called.unit}",
+        "time_words": called.time,
         "state_size": twin.states.shape[1],
         "accepted": f"{accepted[0].low} to {accepted[0].high}" if accepted else "",
         **{name: str(value) for name, value in facts.items()},
@@ -158,7 +162,9 @@ def case_scores(run: xr.Dataset, size: int) -> dict[str, tuple[float, float]]:
     M = run.sizes["rank"] - 1
     errors = late["error"].values
     z, pit = late["standardised"].values, late["pit"].values
-    per_value = late["log_likelihood"].values / z.shape[1]
+    # the density of observations in units of their noise
+    noise = float(np.log(late["noise_sd"].values).mean())
+    per_value = late["log_likelihood"].values / z.shape[1] + noise
     found = {
         "rmse": batched(errors),
         "spread": batched(late["spread"].values),

@@ -24,6 +24,7 @@ from slipstate.ground.types import Key
 from slipstate.watch.case_choices import choose_case, choose_filter, ensemble_size
 from slipstate.watch.case_chunk import draw_stretch, score_stretch
 from slipstate.watch.case_dataset import case_dataset
+from slipstate.watch.case_names import noise_sd
 from slipstate.watch.output import CHECKPOINT
 
 _CHUNK = 100  # cycles that are followed, scored and kept together
@@ -148,7 +149,7 @@ def _chunk(
     scored = slice(min(length, max(0, case.burn - first)), None)
     truth = np.asarray(twin.states)[rows]
     return score_stretch(
-        members, result, truth, y[:length], scored, first
+        members, result, truth, y[:length], noise_sd(case), scored, first
     ), result.final
 
 

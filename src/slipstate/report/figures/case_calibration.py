@@ -50,12 +50,13 @@ def draw_case_calibration(run: xr.Dataset) -> Drawing:
         _draw_coverage(upper[2], run)
         late = run.isel(time=run["scored"].values.astype(bool))
         z = late["standardised"].values[:, None, :_MOST_SERIES]
-        names = [f"y{k + 1}" for k in range(z.shape[2])]
+        names = [str(name) for name in run["obs"].values[:_MOST_SERIES]]
         _draw_pit(lower[0], late["pit"].values, run.sizes["rank_y"])
         draw_normal(lower[1], z, names)
         draw_memory(lower[2], z)
         label_panels([*upper, *lower])
-        add_legend(figure, lower[1].get_legend_handles_labels()[0])
+        if len(names) > 1:
+            add_legend(figure, lower[1].get_legend_handles_labels()[0])
         svg = to_svg(figure, "case-calibration")
     M = run.sizes["rank"] - 1
     return Drawing(

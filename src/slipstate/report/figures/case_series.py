@@ -51,7 +51,7 @@ def draw_case_series(run: xr.Dataset) -> Drawing:
             _draw_component(whole, late, name)
             _draw_deviation(apart, late, name)
         for axes in rows[-1]:
-            axes.set_xlabel("time of the model")
+            axes.set_xlabel(str(run.attrs["time_words"]))
         label_panels([axes for column in zip(*rows) for axes in column])
         add_legend(
             figure,
@@ -127,7 +127,7 @@ def draw_case_errors(run: xr.Dataset) -> Drawing:
             [
                 Line2D([], [], color=RED, lw=1.1, label="error of the mean"),
                 Line2D([], [], color=BLUE, lw=1.1, label="spread"),
-                Patch(color=GOLD, alpha=0.25, lw=0, label="burn-in, not scored"),
+                *_burn_in(run),
             ],
         )
         svg = to_svg(figure, "case-errors")
@@ -145,15 +145,25 @@ def draw_case_errors(run: xr.Dataset) -> Drawing:
     )
 
 
+def _burn(run: xr.Dataset) -> int:
+    return int((~run["scored"].values).sum())
+
+
+def _burn_in(run: xr.Dataset) -> list[Patch]:
+    """Return the mark of the burn-in, where there is one."""
+    mark = Patch(color=GOLD, alpha=0.25, lw=0, label="burn-in, not scored")
+    return [mark] if _burn(run) else []
+
+
 def _draw_errors(axes: Axes, run: xr.Dataset) -> None:
     x = run["time"].values
     for name, colour in (("error", RED), ("spread", BLUE)):
         axes.plot(*thin(x, run[name].values), color=colour, lw=0.8)
-    burn = int((~run["scored"].values).sum())
-    axes.axvspan(x[0], x[burn], color=GOLD, alpha=0.2, lw=0, zorder=0)
+    if _burn_in(run):
+        axes.axvspan(x[0], x[_burn(run)], color=GOLD, alpha=0.2, lw=0, zorder=0)
     axes.set_xlim(x[0], x[-1])
     axes.set_yscale("log")
-    axes.set_xlabel("time of the model")
+    axes.set_xlabel(str(run.attrs["time_words"]))
     axes.set_ylabel("root mean square")
 
 
@@ -211,9 +221,9 @@ def draw_case_weights(run: xr.Dataset) -> Drawing | None:
         for axes, name in zip(panels, there):
             axes.plot(*thin(x, run[name].values), color=BLUE, lw=0.8)
             axes.set_xlim(x[0], x[-1])
-            axes.set_ylim(0, 1.05 * float(np.nanmax(run[name].values)))
+            axes.set_ylim(0, 1.25 * float(np.nanmax(run[name].values)))
             axes.set_ylabel(labels[name])
-        panels[-1].set_xlabel("time of the model")
+        panels[-1].set_xlabel(str(run.attrs["time_words"]))
         label_panels(panels)
         svg = to_svg(figure, "case-weights")
     bridge = (
