@@ -32,6 +32,7 @@ from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
 from slipstate.assimilate.results import FilterResult, SmoothResult
 from slipstate.assimilate.sequential import advance, row_model
 from slipstate.ground.arrays import Numbers, is_concrete
+from slipstate.ground.compiling import compiled
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractModel
@@ -233,7 +234,7 @@ def _step(
     return running, info
 
 
-@eqx.filter_jit
+@compiled
 def _filter(
     model: AbstractModel,
     observations: Observations,
@@ -251,7 +252,7 @@ def _filter(
     return FilterResult(done.predicted, done.filtered, info, terms, done.final, method)
 
 
-@eqx.filter_jit
+@compiled
 def _smooth(
     model: AbstractModel,
     observations: Observations,
