@@ -41,6 +41,8 @@ from slipstate.assimilate.bridge.place import (
     condition_place,
     log_weights,
     over_places,
+    regress,
+    tangents,
 )
 from slipstate.assimilate.bridge.transport import absorbed_sinkhorn, scaled_cost
 from slipstate.assimilate.members import (
@@ -97,6 +99,9 @@ class LocalBridgeFilter(AbstractFilter):
         inflation: Factor on the forecast anomalies before each update.
         epsilon: Entropy of the coupling, in units of the mean cost.
         sweeps: Number of Sinkhorn's sweeps at each place.
+        regressed: Whether a nonlinear observation is made linear by regression over
+            each component, and what the line leaves over counts as noise; else by
+            its tangent.
     """
 
     neighbours: Neighbours
@@ -106,6 +111,7 @@ class LocalBridgeFilter(AbstractFilter):
     inflation: ScalarLike = 1.0
     epsilon: ScalarLike = 0.05
     sweeps: int = eqx.field(static=True, default=20)
+    regressed: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
         """Refuse ensembles without spread."""
@@ -171,20 +177,25 @@ class LocalBridgeFilter(AbstractFilter):
                 jnp.maximum(1.0 - h * h, 0.0) * self.members / (self.members - 1.0)
             )
             places = centre[None, :] + shrink * (z @ L.T)
-            tangent = lambda x: jax.vmap(lambda v: jax.jvp(observe, (x,), (v,))[1])(L.T)
             if shared:
                 predicted = jax.vmap(observe)(places)
-                slopes = tangent(centre).T
+                slopes = tangents(observe, centre, L)
+                beyond = jnp.zeros_like(y)[None]
+            elif self.regressed:
+                line = lambda x: regress(observe, x, L, h)
+                predicted, slopes, beyond = jax.vmap(line)(places)
             else:
-                predicted, slopes = jax.vmap(lambda x: (observe(x), tangent(x).T))(
-                    places
-                )
+                line = lambda x: (observe(x), tangents(observe, x, L))
+                predicted, slopes = jax.vmap(line)(places)
+                beyond = jnp.zeros_like(y)[None]
             good = jnp.all(jnp.isfinite(predicted) | ~mask[None, :], 1) & present
             predicted = jnp.where(jnp.isfinite(predicted), predicted, 0.0)
             slopes = jnp.where(jnp.isfinite(slopes), slopes, 0.0)
             # noise that is nothing beside the signal counts as a millionth of it
             floor = 1e-12 * jnp.var(predicted, axis=0) + jnp.finfo(y.dtype).tiny
-            found = (jnp.maximum(noise, floor), predicted, slopes, h, z, shrink * z)
+            beyond = jnp.where(jnp.isfinite(beyond), beyond, 0.0)
+            noisy = jnp.maximum(noise, floor)[None, :] + beyond
+            found = (noisy, predicted, slopes, h, z, shrink * z)
             return Field(y, mask, *found), good
 
         def weigh(h: Scalar) -> Scalar:

@@ -20,6 +20,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 from slipstate.assimilate.bridge.components import DEAD
+from slipstate.assimilate.bridge.linearise import Observe
 from slipstate.assimilate.bridge.moments import root
 from slipstate.ground.linalg import after
 from slipstate.ground.roots import inverse_and_shrinkage
@@ -36,7 +37,7 @@ class Field(eqx.Module):
     Attributes:
         y: What was observed; finite everywhere.
         mask: True where observed.
-        noise: Variance of the noise, positive.
+        noise: Variance of the noise, positive; one row, or one of each component.
         predicted: Observation of each component's centre.
         slopes: Derivative by z, one for all components or one of each.
         h: Bandwidth.
@@ -46,7 +47,7 @@ class Field(eqx.Module):
 
     y: Float[Array, " obs"]
     mask: Bool[Array, " obs"]
-    noise: Float[Array, " obs"]
+    noise: Float[Array, "rows obs"]
     predicted: Float[Array, "ens obs"]
     slopes: Float[Array, "*ens obs latent"]
     h: Scalar
@@ -77,6 +78,7 @@ class _Near(eqx.Module):
 
     G: Float[Array, "*ens near latent"]
     r: Float[Array, "ens near"]
+    size: Float[Array, " rows"]
     reach: Float[Array, " near"]
     J: Float[Array, "*ens near latent"]
 
@@ -94,6 +96,56 @@ def over_places(one: Callable[..., Output], *lists: Array) -> Output:
     if len(lists[0]) <= _AT_ONCE:
         return jax.vmap(one)(*lists)
     return jax.lax.map(lambda each: one(*each), lists, batch_size=_AT_ONCE)
+
+
+def tangents(
+    observe: Observe, x: Float[Array, " state"], L: Float[Array, "state latent"]
+) -> Float[Array, "obs latent"]:
+    """Return the derivative of an observation by z, with x + L z.
+
+    Args:
+        observe: The noise-free observation of a state.
+        x: Where.
+        L: Directions.
+    """
+    return jax.vmap(lambda v: jax.jvp(observe, (x,), (v,))[1])(L.T).T
+
+
+def regress(
+    observe: Observe,
+    x: Float[Array, " state"],
+    L: Float[Array, "state latent"],
+    h: Scalar,
+) -> tuple[Array, Array, Array]:
+    """Return the line that fits an observation best over N(x, h^2 L L^T).
+
+    Statistical linear regression over points at +-sqrt(n) in each of n directions; a
+    point without a number counts as the centre.
+
+    Args:
+        observe: The noise-free observation of a state.
+        x: Centre.
+        L: Directions.
+        h: Bandwidth.
+
+    Returns:
+        Mean, slope by z, and the variance that the line leaves over, of each
+        observation by itself.
+    """
+    n = L.shape[1]
+    spread = max(n, 3)
+    step = jnp.sqrt(1.0 * spread) * jnp.maximum(h, 1e-3)
+    centre = observe(x)
+    real = lambda found: jnp.where(jnp.isfinite(found), found, centre[None, :])
+    ahead = real(jax.vmap(lambda v: observe(x + step * v))(L.T))
+    behind = real(jax.vmap(lambda v: observe(x - step * v))(L.T))
+    weight = 0.5 / spread
+    mean = weight * jnp.sum(ahead + behind, axis=0) + (1.0 - n / spread) * centre
+    slope = (ahead - behind).T / (2.0 * step)
+    away = jnp.sum((ahead - mean[None]) ** 2 + (behind - mean[None]) ** 2, axis=0)
+    whole = weight * away + (1.0 - n / spread) * (centre - mean) ** 2
+    told = jnp.square(step) / spread * jnp.sum(slope**2, axis=1)
+    return mean, slope, jnp.maximum(whole - told, 0.0)
 
 
 def log_weights(
@@ -161,10 +213,13 @@ def condition_place(
 def _gather(field: Field, index: Array, taper: Array) -> _Near:
     heard = field.mask[index] & (taper > 0.0)
     reach = jnp.where(heard, jnp.sqrt(jnp.where(heard, taper, 1.0)), 0.0)
-    sharp = reach / jnp.sqrt(field.noise[index])
+    noise = field.noise[:, index]
+    sharp = reach[None, :] / jnp.sqrt(noise)
+    size = jnp.sum(jnp.where(heard[None, :], jnp.log(noise), 0.0), axis=1)
     J = field.slopes[..., index, :]
-    r = (field.y[index][None, :] - field.predicted[:, index]) * sharp[None, :]
-    return _Near(J * (field.h * sharp)[:, None], r, reach, J)
+    r = (field.y[index][None, :] - field.predicted[:, index]) * sharp
+    scale = field.h * (sharp[0] if J.ndim == 2 else sharp)
+    return _Near(J * scale[..., None], r, size, reach, J)
 
 
 def _shared(near: _Near, row: Array | None = None) -> tuple[Array, Array, Array, Array]:
@@ -187,12 +242,12 @@ def _shared(near: _Near, row: Array | None = None) -> tuple[Array, Array, Array,
 def _each(near: _Near) -> tuple[Array, Array, Array]:
     """Return log weights, means of e, and triangular roots of I + G^T G."""
 
-    def one(G: Array, r: Array) -> tuple[Array, Array, Array]:
+    def one(G: Array, r: Array, size: Array) -> tuple[Array, Array, Array]:
         eye = jnp.eye(G.shape[1], dtype=G.dtype)
         lower = jnp.linalg.cholesky(eye + G.T @ G)
         half = solve_triangular(lower, G.T @ r, lower=True)
         e = solve_triangular(lower, half, lower=True, trans=1)
         logdet = jnp.sum(jnp.log(jnp.diagonal(lower)))
-        return -0.5 * (r @ r - half @ half) - logdet, e, lower
+        return -0.5 * (r @ r - half @ half + size) - logdet, e, lower
 
-    return jax.vmap(one)(near.G, near.r)
+    return jax.vmap(one)(near.G, near.r, jnp.broadcast_to(near.size, (len(near.r),)))
