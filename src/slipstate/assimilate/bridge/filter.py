@@ -225,6 +225,7 @@ class BridgeFilter(AbstractSmoother):
         analysis = space.centre[None, :] + stretch * (z @ space.L.T)
         fresh = self._state(analysis, found.ancestors(z, key=key_past))
         usable = jnp.any(mask) & jnp.any(found.finite)
+        usable = usable & jnp.all(jnp.isfinite(analysis))  # squares may overflow
         state = jax.tree.map(lambda new, old: jnp.where(usable, new, old), fresh, state)
         info = BridgeInfo(
             predicted.innovation,
