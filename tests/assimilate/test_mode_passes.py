@@ -15,6 +15,7 @@ from slipstate.assimilate import (
     Observations,
     filter_series,
     init,
+    mode_pieces,
     mode_posterior,
     most_probable_path,
     posterior_stretches,
@@ -175,6 +176,41 @@ def test_blocks_side_by_side_are_row_by_row(key):
         propagate(start, given, weights),
         rtol=1e-12,
     )
+
+
+@pytest.mark.parametrize("kind", ["steady", "rates", "driven", "memory"])
+def test_piece_by_piece_is_the_whole_series(kind, key, monkeypatch):
+    """Long series are cut into pieces; here a short one is, with an uneven end."""
+    model, rng = random_model(), np.random.default_rng(8)
+    initial, chain, emission = model.initial.probs(), model.chain, model.emission
+    u = rng.normal(size=(103, 1)) if kind == "driven" else None
+    if kind == "driven":
+        chain = DrivenChain(rng.normal(size=(4, 4)), rng.normal(size=(4, 4, 1)))
+    if kind == "rates":
+        chain = RateChain(rng.uniform(size=(4, 4)))
+    if kind == "memory":
+        A = 0.2 * rng.normal(size=(4, 2, 3, 3))
+        emission = AutoregressiveEmission(A, emission.means, emission.covs)
+    model = HiddenMarkov(initial, chain, emission)
+    t = np.cumsum(rng.uniform(0.2, 2.0, size=103))
+    _, y = random_model().draw_path(103, key=key)
+    series = Observations(holes(y), t=t, u=u)
+    whole = smooth_series(model, series, METHOD)
+    monkeypatch.setattr(mode_pieces, "_NUMBERS", 40)
+    monkeypatch.setattr(mode_pieces, "_LEAST", 7)
+
+    @jax.jit
+    def in_pieces(rows, running):
+        done = METHOD.filter_rows(model, running, rows)
+        return done, METHOD.smooth_rows(model, rows, done)
+
+    assert mode_pieces.long(103, 4)
+    done, smoothed = in_pieces(series.rows(), init(model, METHOD))
+    found = (done.predicted, done.filtered, done.info, done.final, smoothed)
+    first = whole.filter
+    want = (first.predicted, first.filtered, first.info, first.final, whole.smoothed)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("driven", [False, pytest.param(True, marks=pytest.mark.slow)])

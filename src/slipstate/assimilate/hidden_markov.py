@@ -18,6 +18,12 @@ from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.mode_messages import Matrices, log_sum, log_turn
 from slipstate.assimilate.mode_passes import filter_modes, smooth_modes
+from slipstate.assimilate.mode_pieces import (
+    Step,
+    filter_pieces,
+    long,
+    smooth_pieces,
+)
 from slipstate.assimilate.observations import Rows
 from slipstate.assimilate.protocol import (
     AbstractInfo,
@@ -58,14 +64,14 @@ class ModeInfo(AbstractInfo):
             nothing was observed or the emission passes over the row.
         innovation_cov: Covariance of the prediction, a mixture over the modes; infinite
             where the emission passes over the row.
-        log_predicted: Log probability of each mode before the observation.
         log_emitted: log p(y | mode) of each mode.
+        log_evidence: log p(y_k | earlier rows) [nats]; 0 where nothing was observed.
     """
 
     innovation: Float[Array, "*time obs"]
     innovation_cov: Float[Array, "*time obs obs"]
-    log_predicted: Float[Array, "*time mode"]
     log_emitted: Float[Array, "*time mode"]
+    log_evidence: Float[Array, "*time"]
 
 
 class ForwardBackward(AbstractSeriesFilter):
@@ -143,11 +149,11 @@ class ForwardBackward(AbstractSeriesFilter):
         y = jnp.where(mask, y, 0.0)
         one = jax.tree.map(lambda x: x[None], state.past)
         emitted = hidden.observation.log_probs(y[None], mask[None], one)
-        predicted = state.log_probs[None]
-        info = _diagnose(
-            hidden, Rows(y[None], mask[None], y[:1], u), one, predicted, emitted
-        )
         joint = state.log_probs + emitted[0]
+        evidence = log_sum(joint) - log_sum(state.log_probs)
+        rows = Rows(y[None], mask[None], y[:1], u)
+        predicted = state.log_probs[None]
+        info = _diagnose(hidden, rows, one, predicted, emitted, evidence[None])
         log_probs = jnp.where(jnp.any(mask), joint - log_sum(joint), state.log_probs)
         past = remember(state.past, y, mask)
         return ModeState(log_probs, past), jax.tree.map(lambda x: x[0], info)
@@ -159,9 +165,7 @@ class ForwardBackward(AbstractSeriesFilter):
     def log_likelihood(self, info: AbstractInfo) -> Scalar:
         """Return log sum_j P(mode j | before) p(y | mode j)."""
         assert isinstance(info, ModeInfo)
-        # the same sum twice: exactly zero where nothing was observed
-        total = log_sum(info.log_predicted + info.log_emitted)
-        return total - log_sum(info.log_predicted)
+        return info.log_evidence
 
     def filter_rows(
         self, model: AbstractModel, running: Running, rows: Rows
@@ -177,19 +181,30 @@ class ForwardBackward(AbstractSeriesFilter):
             States and infos, and where the run stands.
         """
         hidden = require_hidden_markov(model, "ForwardBackward")
+        if self._cuts(hidden, rows):
+            follow = lambda running, rows: self._follow(hidden, running, rows)
+            return filter_pieces(follow, running, rows, hidden.modes)
+        return self._follow(hidden, running, rows)
+
+    def _cuts(self, model: HiddenMarkov, rows: Rows) -> bool:
+        """Tell whether a series is followed in pieces."""
+        return self.block is None and long(rows.t.shape[0], model.modes)
+
+    def _follow(self, hidden: HiddenMarkov, running: Running, rows: Rows) -> SeriesPass:
+        """Take in rows that are worth no cut."""
         state: ModeState = running.state
         dts, moves = running.gaps(rows.t)
         dts = dts.astype(rows.y.dtype)
         u = None if rows.u is None else rows.u[0]
-        moved = self.predict(model, state, u, dts[0])
+        moved = self.predict(hidden, state, u, dts[0])
         first = jnp.where(moves[0], moved.log_probs, state.log_probs)
         past = pasts(state.past, rows.y, rows.mask)
         emitted = hidden.observation.log_probs(rows.y, rows.mask, past)
         matrices = step_matrices(hidden, rows.u, dts)
-        predicted, joint = filter_modes(first, matrices, emitted, self.block)
+        predicted, joint, evidence = filter_modes(first, matrices, emitted, self.block)
         seen = jnp.any(rows.mask, axis=1)
         filtered = jnp.where(seen[:, None], joint, predicted)
-        info = _diagnose(hidden, rows, past, predicted, emitted)
+        info = _diagnose(hidden, rows, past, predicted, emitted, evidence)
         latest = jax.tree.map(lambda x: x[-1], past)
         kept = remember(latest, rows.y[-1], rows.mask[-1])
         after = jax.tree.map(
@@ -217,8 +232,16 @@ class ForwardBackward(AbstractSeriesFilter):
         info = done.info
         assert isinstance(info, ModeInfo)
         dts = jnp.diff(rows.t, prepend=rows.t[:1] - 1.0).astype(rows.y.dtype)
-        matrices = step_matrices(hidden, rows.u, dts)
         filtered: ModeState = done.filtered
+        if self._cuts(hidden, rows):
+            log_probs = smooth_pieces(
+                filtered.log_probs,
+                info.log_emitted,
+                Step(rows.u, dts),
+                lambda steps: all_matrices(hidden, steps.u, steps.dt),
+            )
+            return ModeState(log_probs, filtered.past)
+        matrices = step_matrices(hidden, rows.u, dts)
         log_probs = smooth_modes(
             filtered.log_probs, matrices, info.log_emitted, self.block
         )
@@ -257,9 +280,25 @@ def step_matrices(
         dts: Length of the step that ends at each row.
     """
     if model.chain.steady:
+        return all_matrices(model, u, dts)
+    return all_matrices(model, None if u is None else u[1:], dts[1:])
+
+
+def all_matrices(
+    model: HiddenMarkov,
+    u: Float[Array, "step input"] | None,
+    dts: Float[Array, " step"],
+) -> Matrices:
+    """Return the matrix of each step, or of all.
+
+    Args:
+        model: The model.
+        u: Exogenous input of each step, or None.
+        dts: Length of each step.
+    """
+    if model.chain.steady:
         return model.chain.matrix(None if u is None else u[0], dts[0])
-    later = None if u is None else u[1:]
-    return jax.vmap(model.chain.matrix)(later, dts[1:])
+    return jax.vmap(model.chain.matrix)(u, dts)
 
 
 def _diagnose(
@@ -268,11 +307,15 @@ def _diagnose(
     past: Past,
     log_predicted: Float[Array, "time mode"],
     log_emitted: Float[Array, "time mode"],
+    log_evidence: Float[Array, " time"],
 ) -> ModeInfo:
     """Return the diagnostics of many rows."""
     mean, cov = model.observation.predict(jnp.exp(log_predicted), past)
-    known = jnp.all(past.seen, axis=1, keepdims=True)
-    innovation = jnp.where(rows.mask & known, rows.y - mean, 0.0)
-    # nothing is said of a row whose earlier rows are missing
-    cov = jnp.where(known[:, :, None], cov, jnp.inf)
-    return ModeInfo(innovation, cov, log_predicted, log_emitted)
+    seen = rows.mask
+    if model.observation.order:
+        # nothing is said of a row whose earlier rows are missing
+        known = jnp.all(past.seen, axis=1, keepdims=True)
+        seen, cov = seen & known, jnp.where(known[:, :, None], cov, jnp.inf)
+    innovation = jnp.where(seen, rows.y - mean, 0.0)
+    evidence = jnp.where(jnp.any(rows.mask, axis=1), log_evidence, 0.0)
+    return ModeInfo(innovation, cov, log_emitted, evidence)

@@ -4,6 +4,8 @@ In plain numbers, scaled row by row, and in logarithms where a probability too s
 plain numbers may decide; see `slipstate.assimilate.mode_messages`.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -23,12 +25,26 @@ from slipstate.assimilate.mode_messages import (
 from slipstate.systems.hidden_markov import safe_log
 
 
+class ModesForward(NamedTuple):
+    """What a pass forwards says of the modes.
+
+    Attributes:
+        predicted: Log probability of each mode before each row.
+        filtered: The same after it.
+        evidence: log p(y_k | earlier rows) [nats].
+    """
+
+    predicted: Float[Array, "time mode"]
+    filtered: Float[Array, "time mode"]
+    evidence: Float[Array, " time"]
+
+
 def filter_modes(
     first: Float[Array, " mode"],
     matrices: Matrices,
     emitted: Float[Array, "time mode"],
     block: int | None = None,
-) -> tuple[Float[Array, "time mode"], Float[Array, "time mode"]]:
+) -> ModesForward:
     """Return log probabilities of the modes before and after each row.
 
     Args:
@@ -37,27 +53,34 @@ def filter_modes(
         emitted: log p(y | mode) at each row.
         block: Rows per block of a scan parallel in time; None for row by row.
     """
-    start = first + emitted[0]
-    start = start - log_sum(start)
-    weights = scaled_weights(emitted[1:])
+    joint = first + emitted[0]
+    start = joint - log_sum(joint)
+    top = jnp.max(emitted[1:], axis=1)
+    weights = jnp.exp(emitted[1:] - top[:, None])
     states = _propagate(jnp.exp(start), matrices, weights, block)
-    states = jnp.concatenate([jnp.exp(start)[None], states])
-    before = through(states[:-1], matrices)
+    earlier = jnp.concatenate([jnp.exp(start)[None], states])[:-1]
+    before = through(earlier, matrices)
+    share = jnp.sum(before * weights, axis=1) / jnp.sum(before, axis=1)
 
     def plain() -> tuple[Array, Array]:
-        return safe_log(before), safe_log(states[1:])
+        return safe_log(before), safe_log(share) + top
 
     def careful() -> tuple[Array, Array]:
         log_matrices = safe_log(matrices)
         after = propagate_log(start, log_matrices, emitted[1:])
         earlier = jnp.concatenate([start[None], after])[:-1]
-        return log_turn(earlier, log_matrices), after
+        predicted = log_turn(earlier, log_matrices)
+        total = log_sum(predicted + emitted[1:], axis=1)
+        return predicted, total - log_sum(predicted, axis=1)
 
     risky = lost(before, weights, emitted[1:], matrices)
-    predicted, filtered = jax.lax.cond(risky, careful, plain)
-    return (
+    predicted, evidence = jax.lax.cond(risky, careful, plain)
+    # one logarithm for each row and mode: Bayes' rule adds the others
+    filtered = predicted + emitted[1:] - evidence[:, None]
+    return ModesForward(
         jnp.concatenate([first[None], predicted]),
         jnp.concatenate([start[None], filtered]),
+        jnp.concatenate([(log_sum(joint) - log_sum(first))[None], evidence]),
     )
 
 
@@ -98,6 +121,43 @@ def smooth_modes(
     starved = jnp.any(total < jnp.sqrt(jnp.finfo(total.dtype).tiny))
     risky = starved | lost(later, weights, upwards, turned)
     return jnp.concatenate([jax.lax.cond(risky, careful, plain), filtered[-1:]])
+
+
+class Stretch(NamedTuple):
+    """What is known about a stretch of a series given all of it.
+
+    Attributes:
+        log_probs: Log probability of each mode at each row of the stretch.
+        message: log p(rows of the stretch and later | mode one step before it), up to
+            a constant.
+    """
+
+    log_probs: Float[Array, "time mode"]
+    message: Float[Array, " mode"]
+
+
+def smooth_stretch(
+    filtered: Float[Array, "time mode"],
+    matrices: Float[Array, "mode mode"] | Float[Array, "time mode mode"],
+    emitted: Float[Array, "time mode"],
+    message: Float[Array, " mode"],
+) -> Stretch:
+    """Return what `smooth_modes` does for a stretch that others follow.
+
+    Args:
+        filtered: Log probabilities given the rows up to each row.
+        matrices: Matrix of the step to each row, the first too, or of all.
+        emitted: log p(y | mode) at each row.
+        message: log p(all later rows | mode at the last row), up to a constant.
+    """
+    # one row more in front, of which nothing is known: its smoothed probabilities are
+    # the message to the stretch before
+    front = jnp.zeros_like(message)[None]
+    emitted = jnp.concatenate([front, emitted.at[-1].add(message)])
+    smoothed = smooth_modes(jnp.concatenate([front, filtered]), matrices, emitted)
+    last = filtered[-1] + message
+    log_probs = jnp.concatenate([smoothed[1:-1], (last - log_sum(last))[None]])
+    return Stretch(log_probs, smoothed[0])
 
 
 def _propagate(

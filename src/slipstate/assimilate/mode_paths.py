@@ -122,7 +122,7 @@ def _draw_paths(
 ) -> Int[Array, "count time"]:
     """Filter forwards, then draw backwards, all paths side by side."""
     first, matrices, emitted = _prepare(model, observations)
-    _, filtered = filter_modes(first, matrices, emitted)
+    filtered = filter_modes(first, matrices, emitted).filtered
     logs = safe_log(matrices)
     steady = logs.ndim == 2
     rows = emitted.shape[0]

@@ -15,11 +15,11 @@ from jaxtyping import Array, Float
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
     ModeState,
+    all_matrices,
     require_hidden_markov,
 )
 from slipstate.assimilate.mode_expectations import ModePosterior
-from slipstate.assimilate.mode_messages import log_sum
-from slipstate.assimilate.mode_passes import smooth_modes
+from slipstate.assimilate.mode_passes import smooth_stretch
 from slipstate.assimilate.observations import Observations, Rows
 from slipstate.assimilate.protocol import Running
 from slipstate.assimilate.run import init
@@ -83,18 +83,7 @@ def _backward(
     filtered, info = done.filtered, done.info
     assert isinstance(filtered, ModeState)
     dts = running.gaps(rows.t)[0].astype(rows.y.dtype)
-    matrices = (
-        model.chain.matrix(None, dts[0])
-        if model.chain.steady
-        else jax.vmap(model.chain.matrix)(rows.u, dts)
-    )
-    # one row more in front, of which nothing is known: its smoothed probabilities are
-    # the message to the stretch before
-    front = jnp.zeros_like(message)[None]
-    emitted = jnp.concatenate([front, info.log_emitted.at[-1].add(message)])
-    forwards = jnp.concatenate([front, filtered.log_probs])
-    smoothed = smooth_modes(forwards, matrices, emitted)
-    last = filtered.log_probs[-1] + message
-    log_probs = jnp.concatenate([smoothed[1:-1], (last - log_sum(last))[None]])
+    matrices = all_matrices(model, rows.u, dts)
+    found = smooth_stretch(filtered.log_probs, matrices, info.log_emitted, message)
     terms = jax.vmap(_METHOD.log_likelihood)(info)
-    return ModePosterior(terms, jnp.exp(log_probs)), smoothed[0]
+    return ModePosterior(terms, jnp.exp(found.log_probs)), found.message

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -25,6 +26,8 @@ from slipstate.ground.arrays import is_concrete
 from slipstate.ground.elimination import UNROLL
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Count, Key, Scalar, ScalarLike
+
+_NEAR = 100.0  # squared distance of means, in variances, that costs two digits
 
 
 class Past(NamedTuple):
@@ -138,21 +141,44 @@ def mixture_of_modes(
         covs: Covariance in each mode.
     """
     count, obs = covs.shape[0], covs.shape[1]
-    if means.shape[0] == 1:
-        mean = probs @ means[0]
-    else:
-        mean = jnp.einsum("tj,tjd->td", probs, means)
+    steady = means.shape[0] == 1
+    mean = probs @ means[0] if steady else jnp.einsum("tj,tjd->td", probs, means)
     within = (probs @ covs.reshape(count, obs * obs)).reshape(-1, obs, obs)
+    if not steady:
+        return mean, within + _between(probs, means, mean)
+    # E m m^T - E m E m^T is one product of matrices, and right to rounding unless the
+    # means lie much farther apart than an observation is spread
+    apart = means[0] - jnp.mean(means[0], axis=0)[None]
+    spread = jnp.min(jnp.diagonal(covs, axis1=1, axis2=2), axis=0)
+    near = jnp.all(jnp.max(apart**2, axis=0) <= _NEAR * spread)
+
+    def quick() -> Float[Array, "time obs obs"]:
+        squares = (apart[:, :, None] * apart[:, None]).reshape(count, obs * obs)
+        middle = probs @ apart
+        square = (probs @ squares).reshape(-1, obs, obs)
+        return square - middle[:, :, None] * middle[:, None]
+
+    return mean, within + jax.lax.cond(
+        near, quick, lambda: _between(probs, means, mean)
+    )
+
+
+def _between(
+    probs: Float[Array, "time mode"],
+    means: Float[Array, "#time mode obs"],
+    mean: Float[Array, "time obs"],
+) -> Float[Array, "time obs obs"]:
+    """Return sum_j p_j (m_j - m)(m_j - m)^T, of nothing but positive terms."""
+    obs = mean.shape[1]
     apart = means - mean[:, None]
     if obs > UNROLL:
-        return mean, within + jnp.einsum("tj,tjd,tje->tde", probs, apart, apart)
+        return jnp.einsum("tj,tjd,tje->tde", probs, apart, apart)
     # component by component: thousands of products of tiny matrices are slow
     parts = [
         [jnp.sum(probs * apart[:, :, d] * apart[:, :, e], axis=1) for e in range(obs)]
         for d in range(obs)
     ]
-    between = jnp.stack([jnp.stack(row, axis=1) for row in parts], axis=1)
-    return mean, within + between
+    return jnp.stack([jnp.stack(row, axis=1) for row in parts], axis=1)
 
 
 def mark_impossible(
