@@ -126,6 +126,7 @@ from .protocol import (
     Running as Running,
     SeriesPass as SeriesPass,
 )
+from .pseudo_bayes import GeneralisedPseudoBayes as GeneralisedPseudoBayes
 from .rank_histogram_filter import RankHistogramFilter as RankHistogramFilter
 from .rao_blackwell import (
     RaoBlackwellised as RaoBlackwellised,

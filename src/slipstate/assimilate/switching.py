@@ -150,10 +150,10 @@ class InteractingMultipleModel(AbstractSmoother):
     ) -> SwitchingState:
         """Mix the modes and move each by its own transition."""
         switching, _ = require_switching(model, "InteractingMultipleModel")
-        log_switch = _log_switch(switching, state, u, dt)
+        log_switch = log_switch_of(switching, state, u, dt)
         log_probs, weights = mix_probabilities(state.log_probs, log_switch)
         means, covs = mix_moments(weights, state.locations, state.covariances)
-        F, b, Q = _transitions(switching, u, dt)
+        F, b, Q = transitions_of(switching, u, dt)
         means = jnp.einsum("jnm,jm->jn", F, means) + b
         covs = symmetric(F @ covs @ jnp.swapaxes(F, 1, 2) + Q)
         return SwitchingState(log_probs, means, covs)
@@ -242,9 +242,9 @@ class InteractingMultipleModel(AbstractSmoother):
 
         ahead = jax.vmap(pair, in_axes=(None, None, 0, 0, 0))
         steps = jax.vmap(ahead, in_axes=(0, 0, None, None, None))(
-            filtered.locations, filtered.covariances, *_transitions(switching, u, dt)
+            filtered.locations, filtered.covariances, *transitions_of(switching, u, dt)
         )
-        joint = filtered.log_probs[:, None] + _log_switch(switching, filtered, u, dt)
+        joint = filtered.log_probs[:, None] + log_switch_of(switching, filtered, u, dt)
         return SwitchingBackwardStep(joint - predicted.log_probs[None], steps)
 
     def smooth_step(
@@ -300,23 +300,36 @@ def require_switching(
     return model, observation
 
 
-def _transitions(
+def transitions_of(
     model: AbstractSwitchingModel, u: Input, dt: ScalarLike
 ) -> tuple[
     Float[Array, "mode state state"],
     Float[Array, "mode state"],
     Float[Array, "mode state state"],
 ]:
-    """Return F, b and Q of all modes."""
+    """Return F, b and Q of all modes.
+
+    Args:
+        model: The model.
+        u: Exogenous input of the step.
+        dt: Length of the step.
+    """
     each = [(t.matrix(dt), t.offset(u, dt), t.noise_cov(dt)) for t in model.transitions]
     F, b, Q = (jnp.stack(parts) for parts in zip(*each, strict=True))
     return F, b, Q
 
 
-def _log_switch(
+def log_switch_of(
     model: AbstractSwitchingModel, state: SwitchingState, u: Input, dt: ScalarLike
 ) -> Float[Array, "mode mode"]:
-    """Return log P(next mode | mode), asked at the mean of each mode; finite."""
+    """Return log P(next mode | mode), asked at the mean of each mode; finite.
+
+    Args:
+        model: The model.
+        state: The modes before the step.
+        u: Exogenous input of the step.
+        dt: Length of the step.
+    """
     modes = jnp.arange(model.modes)
     ask = lambda x, mode: model.switch_log_probs(x, mode, u, dt)
     return jnp.maximum(jax.vmap(ask)(state.locations, modes), NEVER)
