@@ -56,6 +56,7 @@ from slipstate.assimilate.bridge.transport import (
     scaled_cost,
 )
 from slipstate.assimilate.members import check_members, check_samples, draw_members
+from slipstate.assimilate.noise import noise_covariance
 from slipstate.assimilate.protocol import AbstractInfo, AbstractSmoother
 from slipstate.ground.arrays import is_concrete
 from slipstate.ground.errors import InputError
@@ -198,8 +199,7 @@ class BridgeFilter(AbstractSmoother):
         key_label, key_draw, key_past = jax.random.split(needed(key, "BridgeFilter"), 3)
         observe = lambda x: model.observation.predict(x, u)
         y = jnp.where(mask, y, 0.0)
-        factor = model.observation.noise_factor()
-        R = factor @ factor.T
+        R = noise_covariance(model.observation)
         members, present = replace_lost(state.members)
         predicted = predict_observation(observe, members, present, y, mask)
         surprise, growth = innovation_guard(predicted, R, mask, self.guard)

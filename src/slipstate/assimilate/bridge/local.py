@@ -51,6 +51,7 @@ from slipstate.assimilate.members import (
     draw_members,
     zero_sum_basis,
 )
+from slipstate.assimilate.noise import noise_covariance
 from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo
 from slipstate.ground.errors import MethodError
 from slipstate.ground.types import Key, Scalar, ScalarLike
@@ -159,8 +160,8 @@ class LocalBridgeFilter(AbstractFilter):
         """Return the ensemble given the observed entries of `y`."""
         observe = lambda x: model.observation.predict(x, u)
         y = jnp.where(mask, y, 0.0)
-        factor = model.observation.noise_factor()
-        noise = jnp.sum(factor * factor, axis=1)
+        R = noise_covariance(model.observation)
+        noise = jnp.diagonal(R)
         members, present = replace_lost(state.members)
         centre = jnp.mean(members, axis=0)
         basis = jnp.asarray(zero_sum_basis(self.members), y.dtype)
@@ -208,14 +209,15 @@ class LocalBridgeFilter(AbstractFilter):
 
             return jnp.mean(over_places(one, near.index, near.taper))
 
-        if shared and self.bandwidth is None:
-            h = jnp.ones((), y.dtype)
-        else:
-            h = self._climb(weigh)
+        alone = shared and self.bandwidth is None
+        h = jnp.ones((), y.dtype) if alone else self._climb(weigh)
         field, good = hear(h)
 
         def move(index: Array, taper: Array, row: Array) -> tuple[Array, Scalar]:
             found = condition_place(field, good, index, taper, row)
+            if alone:  # all components are one, and every coupling with it the same
+                worth = jnp.sum(good.astype(y.dtype))
+                return found.means[0] + z @ found.root, worth
             return self._cross(found, z, h), effective_size(found.log_weights)
 
         analysis, worth = over_places(move, near.index, near.taper, L)
@@ -230,7 +232,7 @@ class LocalBridgeFilter(AbstractFilter):
         variance = jnp.sum(apart**2, axis=0) / (self.members - 1) + noise
         info = LocalBridgeInfo(
             jnp.where(mask, y - mean, 0.0),
-            signal + factor @ factor.T,
+            signal + R,
             mask,
             variance,
             jnp.mean(worth),
