@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from slipstate.assimilate.kalman import Kalman
 from slipstate.assimilate.kept import covs_of, means_of, probs_of, variances_of
+from slipstate.assimilate.memory_forecast import forecast_memory
 from slipstate.assimilate.observations import Rows
 from slipstate.assimilate.protocol import AbstractFilter, Running, State
 from slipstate.assimilate.results import FilterResult, SmoothResult
@@ -17,6 +18,8 @@ from slipstate.assimilate.sequential import advance, row_model
 from slipstate.ground.arrays import Numbers, as_real, check_finite, is_concrete
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import ScalarLike
+from slipstate.systems.gaussian_emissions import AutoregressiveEmission
+from slipstate.systems.hidden_markov import HiddenMarkov
 from slipstate.systems.protocol import AbstractModel
 
 
@@ -164,4 +167,14 @@ def _forecast(
         return running, (predicted, -info.innovation, info.innovation_cov)
 
     _, (states, means, covs) = jax.lax.scan(body, start, rows)
+    if isinstance(model, HiddenMarkov):
+        emission = model.observation
+        if isinstance(emission, AutoregressiveEmission):
+            # rows to come are remembered too, although nobody has seen them
+            dts, moves = start.gaps(t)
+            steps = jax.vmap(model.chain.matrix)(u, dts.astype(dtype))
+            stay = jnp.eye(model.modes, dtype=dtype)[None]
+            steps = jnp.where(moves[:, None, None], steps, stay)
+            probs, past = start.state.probs, start.state.past
+            means, covs = forecast_memory(emission, probs, past, steps)
     return Forecast(t, states, means, covs, method)
