@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from slipstate.ground.kept_programs import kept_jit
+
 NEVER = -1e5
 """Log weight of a hypothesis that is closed: finite, so that gradients stay finite."""
 
@@ -72,7 +74,7 @@ def collapse(
     return mean, cov + jnp.einsum("i,in,im->nm", weights, apart, apart)
 
 
-@jax.jit
+@kept_jit
 def backward_probabilities(
     log_filtered: Float[Array, "time mode"],
     log_predicted: Float[Array, "time mode"],

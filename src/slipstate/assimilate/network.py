@@ -30,6 +30,7 @@ from slipstate.assimilate.network_records import (
     NetworkTick,
 )
 from slipstate.assimilate.outliers import student_log_density, update_series
+from slipstate.ground.kept_programs import kept_jit
 from slipstate.systems.network import ForecastRows, NetworkModel
 
 _CLIP, _CLIPPED_MEAN = 9.0, 1.5115  # E min(t^2, 9) of Student's t with four degrees
@@ -232,7 +233,7 @@ class NetworkFilter(eqx.Module):
         return carried, {"prob": prob, "accepted": accepted, "age": age}
 
 
-@eqx.filter_jit
+@kept_jit
 def run_network(
     method: NetworkFilter,
     model: NetworkModel,

@@ -8,17 +8,17 @@ Gaussian model per series. Smoothing goes backwards by the adjoint of the filter
     r <- h v / q + (I - K h)^T F^T r,    x^ = x + P r,   var = P - P N P.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from slipstate.assimilate.outliers import precision_weight
+from slipstate.ground.kept_programs import kept_jit
 from slipstate.ground.types import ScalarLike
 from slipstate.systems.network import NetworkModel
 
 
-@eqx.filter_jit
+@kept_jit
 def smooth_network(
     model: NetworkModel,
     y: Float[Array, "time station comp"],

@@ -27,6 +27,7 @@ from slipstate.earth.noise import (
     gauss_markov_variance,
     random_walk_variance,
 )
+from slipstate.ground.kept_programs import kept_jit
 from slipstate.ground.linalg import psd_factor
 from slipstate.ground.types import Scalar, ScalarLike
 from slipstate.systems.network import NetworkModel
@@ -164,7 +165,7 @@ class NetworkPrior(eqx.Module):
     kick_rate: ScalarLike = 1.0 / 3652.5
 
 
-@eqx.filter_jit
+@kept_jit
 def network_model(
     parameters: NetworkParameters, prior: NetworkPrior, tick: ScalarLike = 1.0
 ) -> NetworkModel:

@@ -14,6 +14,8 @@ import sys
 from slipstate.ground.errors import PrecisionError
 
 _SWITCH = 5e-4  # [s] a thread may hold the interpreter while another waits for it
+PROGRAMS = "SLIPSTATE_PROGRAMS"
+"""Name of the environment variable with the folder of traced programs."""
 _SCHEDULER_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
@@ -22,7 +24,8 @@ def prepare_process(*, x64: bool = True, cache: str | None = None) -> None:
 
     Args:
         x64: Compute in float64 (needed by inference and fault physics).
-        cache: Folder of the persistent compilation cache, or None for no cache.
+        cache: Folder of the persistent compilation cache, or None for no cache; what
+            was traced is kept in it too, see `slipstate.ground.kept_programs`.
 
     Raises:
         PrecisionError: jax has computed already, so the settings would come too late.
@@ -40,6 +43,7 @@ def prepare_process(*, x64: bool = True, cache: str | None = None) -> None:
             os.environ["XLA_FLAGS"] = f"{flags} {_SCHEDULER_FLAG}".strip()
     settings: dict[str, bool | float | str] = {"jax_enable_x64": x64}
     if cache is not None:
+        os.environ[PROGRAMS] = os.path.join(cache, "programs")  # noqa: PTH118
         settings |= {
             "jax_compilation_cache_dir": cache,
             "jax_persistent_cache_min_compile_time_secs": 0.0,

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from slipstate.ground.kept_programs import kept_jit
 from slipstate.ground.types import Scalar
 
 
@@ -82,7 +83,7 @@ class ForecastRows(eqx.Module):
     steps: Float[Array, " horizon"]
 
 
-@eqx.filter_jit
+@kept_jit
 def forecast_rows(model: NetworkModel, horizons: tuple[int, ...]) -> ForecastRows:
     """Work out the rows for some horizons, once per run.
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float
 
 from slipstate.assimilate.evidence import Lanes, Links, lane, lane_log_likelihoods
 from slipstate.earth.trajectory import NetworkParameters, NetworkPrior, network_model
+from slipstate.ground.kept_programs import kept_jit
 
 LANES = 24
 """Lanes in a group. Groups are of one size, so any network is the same program."""
@@ -36,7 +36,7 @@ def lane_evidence(
     Yields:
         A function of points (some, point, parameter) and numbers of series (some).
     """
-    programs = {}
+    programs: list[Callable[..., Array]] = []
     days = np.asarray(tick, float)
 
     def terms(theta: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -46,18 +46,22 @@ def lane_evidence(
             np.resize(np.arange(at, min(at + LANES, len(points))), LANES)
             for at in range(0, len(points), LANES)
         ]
-        given = [(points[k], tuple(x[owner[k]] for x in data), days) for k in groups]
+        given = jax.device_put(
+            [(points[k], tuple(x[owner[k]] for x in data), days) for k in groups]
+        )
         if not programs:
             # compiled once, before the threads could each do it
-            programs[0] = _terms.lower(*given[0], heard).compile()
-        found = pool.map(lambda args: np.asarray(programs[0](*args)), given)
+            first = given[0]
+            programs.append(_terms.compiled(first[0], first[1], first[2], heard))
+        run = programs[0]
+        found = pool.map(lambda x: np.asarray(run(x[0], x[1], x[2], heard)), given)
         return np.concatenate(list(found))[: len(points)].reshape(*theta.shape[:2], -1)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield terms
 
 
-@partial(jax.jit, static_argnames="heard")
+@kept_jit
 def _terms(
     theta: Float[Array, "lane parameter"],
     data: tuple[Array, ...],

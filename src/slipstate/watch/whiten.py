@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from slipstate.earth.trajectory import YEAR, NetworkParameters
+from slipstate.ground.kept_programs import kept_jit
 from slipstate.watch.series import TickSeries
 
 _DOF = 4.0
@@ -155,7 +156,7 @@ def whiten_station(
     return WhiteSeries(np.asarray(gram)[:, : K + 1, : K + 1])
 
 
-@jax.jit
+@kept_jit
 def whiten(
     y: Float[ArrayLike, "time comp"],
     X: Float[ArrayLike, "time column"],
