@@ -71,8 +71,8 @@ def draw_case_calibration(run: xr.Dataset) -> Drawing:
             f"often central intervals of {M} members cover; dotted, what is right for "
             f"{M} members: less than nominal by (M − 1)/(M + 1). d: probability "
             "integral transform of the forecast of the observation. e: standardised "
-            "innovations against the normal law; f: their correlation with "
-            "themselves; grey, 95 %."
+            "innovations of each component against the normal law; f: their "
+            "correlation with themselves; grey, 95 %."
         ),
         alt=(
             "Rank histograms of truth and observations, coverage against target, "
