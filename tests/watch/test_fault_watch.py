@@ -16,7 +16,7 @@ from slipstate.assimilate import crps_mixture
 from slipstate.cli import watch as verb
 from slipstate.cli.app import app
 from slipstate.earth import build_twin
-from slipstate.records import netcdf_bytes
+from slipstate.records import netcdf_bytes, read_record
 from slipstate.watch.fault_events import fault_events
 from slipstate.watch.fault_methods import (
     FAULT_METHODS,
@@ -242,13 +242,16 @@ def test_a_fault_killed_and_resumed_is_as_if_never_killed(tmp_path, record):
     assert "expected to resume with the same" in again.stderr
 
 
-def test_a_simulated_record_can_be_watched(tmp_path):
+@pytest.mark.parametrize(("seen", "names"), [
+    ("both", ["ln V", "tau"]), ("rate", ["ln V"]), ("stress", ["tau"]),
+])  # fmt: skip
+def test_a_simulated_record_can_be_watched(tmp_path, seen, names):
     out = tmp_path / "fault.nc"
-    words = ("--years", 2, "--every", 30, "--see", "stress", "--out", out)
+    words = ("--years", 2, "--every", 30, "--see", seen, "--out", out)
     result = invoke("simulate", "fault", *words)
     assert result.exit_code == 0, result.stderr
-    record = xr.load_dataset(out)
+    record = read_record(out)
     assert record.attrs["kind"] == "fault"
-    assert record["component"].values.tolist() == ["tau"]
+    assert record["component"].values.tolist() == names
     assert record.attrs["fault_law"] == "cutoff"
     assert record.sizes["time"] == 25

@@ -61,6 +61,10 @@ def simulate_fault(
     record = build_twin(years=years, every=every, seed=seed).record
     names = {Seen.rate: ["ln V"], Seen.stress: ["tau"], Seen.both: ["ln V", "tau"]}
     record = record.sel(component=names[see])
+    if see is not Seen.both:
+        unit = str(record["component_units"].item())
+        for name in ("value", "sigma"):
+            record[name].attrs["units"] = unit
     replace_file(out, netcdf_bytes(record))
     typer.echo(
         f"{out}: {record.sizes['time']} times over {years:g} years, "
