@@ -219,7 +219,7 @@ def to_svg(figure: Figure, name: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf"<svg {_HEAD} \1>", text)
-    text = re.sub(r"(\.\d\d)\d+(?=[ \n\"])", r"\1", text)  # a hundredth of a point
+    text = re.sub(r"(?<=\.\d\d)\d+(?=[ \n\"])", "", text)  # a hundredth of a point
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", text))
     text = re.sub(r" id=\"([^\"]+)\"", lambda m: _keep(m[1], used, name), text)
     text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
