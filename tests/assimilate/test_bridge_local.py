@@ -8,8 +8,16 @@ import pytest
 
 from slipstate.assimilate.bridge import (
     LocalBridgeFilter,
+    SigmaPoints,
     near_observations,
     ring_neighbours,
+)
+from slipstate.assimilate.bridge.place import (
+    Field,
+    condition_place,
+    log_weights,
+    over_places,
+    regress,
 )
 from slipstate.assimilate.local_ensemble import LocalEnsembleTransformKalman
 from slipstate.assimilate.localise import Localisation, gaspari_cohn
@@ -87,3 +95,72 @@ def test_narrow_components_keep_a_field_smooth_and_nothing_makes_it_nan(key):
     wrong = LocalBridgeFilter(ring_neighbours(D + 1, 2.0), M)
     with pytest.raises(MethodError, match="`neighbours`"):
         wrong.check(MODEL)
+
+
+def a_field(shared, near, latent, members=5):
+    rng = np.random.default_rng(4)
+    slopes = rng.normal(size=(near, latent) if shared else (members, near, latent))
+    return Field(
+        y=jnp.asarray(rng.normal(size=near)),
+        mask=jnp.arange(near) != 1,
+        noise=jnp.asarray(rng.uniform(0.3, 2.0, (1 if shared else members, near))),
+        predicted=jnp.asarray(rng.normal(size=(members, near))),
+        slopes=jnp.asarray(slopes),
+        h=jnp.asarray(0.6),
+        members=jnp.asarray(rng.normal(size=(members, latent))),
+        centres=jnp.asarray(0.8 * rng.normal(size=(members, latent))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shared", "near", "latent"), [(True, 3, 4), (True, 6, 4), (False, 3, 4)]
+)
+def test_a_place_is_kalmans_update_of_every_component(shared, near, latent):
+    field = a_field(shared, near, latent)
+    taper = jnp.linspace(1.0, 0.0, near)  # the last is not heard, the second masked
+    row, count = jnp.arange(1.0, latent + 1.0), len(field.members)
+    every = jnp.arange(near)
+    place = condition_place(field, jnp.ones(count, bool), every, taper, row)
+    heard = np.asarray(field.mask) & (np.asarray(taper) > 0)
+    logs, means, covs = [], [], []
+    for j in range(count):
+        J = np.asarray(field.slopes if shared else field.slopes[j])[heard]
+        R = np.asarray(field.noise[0 if shared else j])[heard]
+        R = np.diag(R / np.asarray(taper)[heard])
+        r = np.asarray(field.y - field.predicted[j])[heard]
+        S = 0.36 * J @ J.T + R
+        K = 0.36 * J.T @ np.linalg.inv(S)
+        logs.append(-0.5 * (r @ np.linalg.inv(S) @ r + np.linalg.slogdet(S)[1]))
+        means.append(row @ (np.asarray(field.centres[j]) + K @ r))
+        covs.append(np.eye(latent) - K @ J)
+    weights = np.exp(np.array(logs) - max(logs))
+    weights /= weights.sum()
+    got = jax.nn.softmax(place.log_weights)
+    np.testing.assert_allclose(got, weights, rtol=1e-9)
+    got = jax.nn.softmax(log_weights(field, every, taper))
+    np.testing.assert_allclose(got, weights, rtol=1e-9)
+    np.testing.assert_allclose(place.means, means, rtol=1e-9)
+    A = np.einsum("j,jab->ab", weights, covs)
+    values, vectors = np.linalg.eigh(A)
+    want = vectors @ (np.sqrt(values) * (vectors.T @ np.asarray(row)))
+    np.testing.assert_allclose(place.root, want, rtol=1e-9)
+    np.testing.assert_allclose(place.inside, row @ A @ row, rtol=1e-9)
+
+
+def test_the_regression_line_is_that_of_sigma_points():
+    rng = np.random.default_rng(6)
+    x, L = jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.normal(size=(4, 5)))
+    observe = lambda x: jnp.abs(x) + 0.1 * x**3
+    mean, slope, beyond = regress(observe, x, L, jnp.asarray(0.7))
+    inside = lambda e: observe(x + 0.7 * (L @ e))
+    want = SigmaPoints().line(inside, jnp.zeros(5), None)
+    np.testing.assert_allclose(mean, want.c, rtol=1e-12)
+    np.testing.assert_allclose(0.7 * slope, want.J, rtol=1e-12)
+    np.testing.assert_allclose(beyond, np.diag(want.extra), rtol=1e-9)
+
+
+def test_many_places_are_done_a_few_at_a_time():
+    x = jnp.arange(150.0)
+    got = over_places(lambda x, y: (x + y, x * y), x, 2.0 * x)
+    np.testing.assert_array_equal(got[0], 3.0 * x)
+    np.testing.assert_array_equal(got[1], 2.0 * x * x)
