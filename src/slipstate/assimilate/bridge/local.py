@@ -251,7 +251,8 @@ class LocalBridgeFilter(AbstractFilter):
         """
         assert isinstance(info, LocalBridgeInfo)
         safe = jnp.where(info.mask & (info.variance > 0.0), info.variance, 1.0)
-        each = info.innovation**2 / safe + jnp.log(2.0 * jnp.pi * safe)
+        # divided first: the square of a large number over another is no number
+        each = (info.innovation / jnp.sqrt(safe)) ** 2 + jnp.log(2.0 * jnp.pi * safe)
         return -0.5 * jnp.sum(jnp.where(info.mask, each, 0.0))
 
     def _climb(self, worth: Callable[[Array], Scalar]) -> Scalar:
