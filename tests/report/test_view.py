@@ -5,7 +5,13 @@ import pytest
 
 from slipstate.report.figures.diagnostics import autocorrelation
 from slipstate.report.style import VARIABLES, house_style, new_figure, to_svg
-from slipstate.report.view import display_unit, smooth_part, thin, time_axis
+from slipstate.report.view import (
+    display_unit,
+    significant,
+    smooth_part,
+    thin,
+    time_axis,
+)
 from slipstate.report.words import plus_minus
 
 
@@ -111,3 +117,12 @@ def test_drawings_carry_variables_and_no_colours_of_their_own():
     assert "<metadata" not in svg
     assert svg.startswith("<svg ")
     assert len(set(VARIABLES.values())) == len(VARIABLES)
+
+
+def test_numbers_are_shown_without_powers_of_ten_where_they_can_be():
+    cases = {3321.7: "3,322", 47091.0: "47,090", 0.15894: "0.1589", 5.0: "5.000"}
+    for value, shown in cases.items():
+        assert significant(value, 4) == shown
+    assert significant(123.4, 3) == "123"
+    assert significant(-3321.7, 3) == "-3,320"
+    assert significant(4.2e7, 3) == "4.20e+07"

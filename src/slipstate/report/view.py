@@ -216,3 +216,15 @@ def thin(
         total = np.bincount(place[seen], values[seen], minlength=most)
         result.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
     return result
+
+
+def significant(value: float, digits: int) -> str:
+    """Return a number with so many digits, without a power of ten below a million.
+
+    Args:
+        value: The number.
+        digits: Significant digits, trailing zeros among them.
+    """
+    if 10.0 ** (digits - 1) <= abs(value) < 1e6:
+        return f"{float(f'{value:.{digits}g}'):,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")

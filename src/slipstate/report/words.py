@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from slipstate.report.figures.network import loudest_component
-from slipstate.report.view import DAY, display_unit, event_times
+from slipstate.report.view import DAY, display_unit, event_times, significant
 from slipstate.watch.verdict import days
 
 _SHOWN_STATIONS = 4
@@ -171,9 +171,9 @@ def score_table(run: xr.Dataset) -> Table:
                 [
                     days(horizon) if mine else "",
                     str(method),
-                    _number(value["crps"], "{:#.4g}"),
+                    _digits(value["crps"]),
                     "" if mine else _number(gain, "{:+.1f} %"),
-                    _number(value["rmse"], "{:#.4g}"),
+                    _digits(value["rmse"]),
                     _number(100 * value["coverage50"], "{:.1f} %"),
                     _number(100 * value["coverage90"], "{:.1f} %"),
                     _number(value["spread_skill"], "{:.2f}"),
@@ -321,6 +321,10 @@ def _probability(value: float) -> str:
 
 def _number(value: float, form: str) -> str:
     return _minus(form.format(value)) if np.isfinite(value) else "–"
+
+
+def _digits(value: float) -> str:
+    return _minus(significant(value, 4)) if np.isfinite(value) else "–"
 
 
 def _minus(text: str) -> str:

@@ -255,6 +255,9 @@ def case_verdict(run: xr.Dataset) -> str:
         f"{100 * score['coverage90_target']:.1f} % is right for "
         f"{score['members']:.0f} members."
     )
+    gap = score["coverage90"] - score["coverage90_target"]
+    if np.isfinite(ratio) and abs(gap) >= 0.05:
+        words.append(f"The intervals are too {'wide' if gap > 0 else 'narrow'}.")
     return " ".join(words)
 
 

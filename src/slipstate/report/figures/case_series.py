@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from slipstate.report.style import (
     BLUE,
@@ -163,6 +164,11 @@ def _draw_errors(axes: Axes, run: xr.Dataset) -> None:
         axes.axvspan(x[0], x[_burn(run)], color=GOLD, alpha=0.2, lw=0, zorder=0)
     axes.set_xlim(x[0], x[-1])
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high < 100.0 * low:  # few powers of ten: name what lies between
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(str(run.attrs["time_words"]))
     axes.set_ylabel("root mean square")
 

@@ -41,42 +41,48 @@ def draw_portrait(run: xr.Dataset) -> Drawing | None:
     """
     if "member" not in run:
         return None
+    both = {"ln V", "tau"} <= {str(c) for c in run["component"].values}
+    shown = (
+        "Left: shear stress against slip rate. Right: state θ, about the age of the "
+        "contacts, against slip rate."
+        if both
+        else "State θ, about the age of the contacts, against slip rate."
+    )
+    steady = "; on the dashed line it would slide steadily." if both else "."
     with house_style():
         figure = new_figure(3.7)
-        left, right = place_panels(
-            figure, [1], [1, 1], box=(0.62, 0.08, 0.42, 0.32), gap=(0.72, 0)
+        panels = place_panels(
+            figure, [1], [1] * (1 + both), box=(0.62, 0.08, 0.42, 0.32), gap=(0.72, 0)
         )[0]
-        _draw_stress(left, run)
-        _draw_state(right, run)
-        for axes in (left, right):
+        if both:
+            _draw_stress(panels[0], run)
+        _draw_state(panels[-1], run)
+        for axes in panels:
             axes.set_xscale("log")
             axes.set_xlabel("slip rate V (m/s)")
-        label_panels([left, right])
-        add_legend(figure, _handles(left, right))
+        if both:
+            label_panels(panels)
+        add_legend(figure, _handles(*panels))
         svg = to_svg(figure, "portrait")
     return Drawing(
         name="portrait",
         svg=svg,
         title="Phase portrait of the fault",
         caption=(
-            "Left: shear stress against slip rate. Right: state θ, about the age of "
-            "the contacts, against slip rate. Cloud: members of the posterior at all "
-            "times, those at the end in ochre; blue: their mean, a dot each sample. "
-            "The fault is slow at the left, while stress builds up, and fast at the "
-            "right, while it drops; on the dashed line it would slide steadily."
+            f"{shown} Cloud: members of the posterior at all times, those at the end "
+            "in ochre; blue: their mean, a dot each sample. The fault is slow at the "
+            "left, while stress builds up, and fast at the right, while it drops"
+            f"{steady}"
         ),
         alt=(
-            "Two phase portraits, stress and state against slip rate, with the cloud "
-            "of posterior members and the steady state."
+            "Phase portrait, "
+            f"{'stress and state against slip rate' if both else 'state against rate'}"
+            ", with the cloud of posterior members."
         ),
     )
 
 
 def _draw_stress(axes: Axes, run: xr.Dataset) -> None:
-    components = [str(c) for c in run["component"].values]
-    if not {"ln V", "tau"} <= set(components):
-        axes.set_axis_off()
-        return
     fault = run.isel(station=0)
     unit = display_unit(run, "tau")
     seen = fault["observed_mask"].values.all(-1)

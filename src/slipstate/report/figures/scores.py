@@ -19,6 +19,7 @@ from slipstate.report.style import (
     place_panels,
     to_svg,
 )
+from slipstate.report.view import significant
 from slipstate.watch.verdict import days
 
 _MARKERS = "osD^v"
@@ -117,7 +118,7 @@ def _draw_crps(axes: Axes, run: xr.Dataset, horizon: float, methods: list[str]) 
             value, row, xerr=half, fmt="o", color=colour, ms=5, mew=0, elinewidth=1.1
         )
         axes.annotate(
-            f"{value:#.3g}".rstrip("."),
+            significant(value, 3),
             (value, row),
             xytext=(0, 4.5),
             textcoords="offset points",
