@@ -9,7 +9,11 @@ the very thing a linear sequence layer computes (`slipstate.ground.scan.recur_ma
 Rows go in chunks. A chunk that starts within `tolerance` of the limit, and has every
 row observed and equally spaced, takes the limit's gain; any other chunk - at the start,
 at a gap, at an odd stamp, and after them until the covariance is back - is filtered row
-by row by `Kalman`. The smoother does the same backwards.
+by row (`slipstate.assimilate.limit_rows`). The smoother does the same backwards.
+
+Covariances are kept chunk by chunk, not row by row: those of a row that are asked for
+are written out at the end, and the smoother finds those it needs again. With
+`cov="none"` nothing of size (time, n, n) is ever made.
 """
 
 from typing import Any
@@ -17,21 +21,29 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool
 
-from slipstate.assimilate.conditioning import Scalars
 from slipstate.assimilate.exact import AbstractExactSeries
 from slipstate.assimilate.kalman import (
     BackwardStep,
     Kalman,
-    KalmanInfo,
     KalmanState,
     require_linear,
+)
+from slipstate.assimilate.limit_rows import (
+    at_limit,
+    back_by_row,
+    has_settled,
+    limit_rows,
+    repeat,
+    row_by_row,
+    steps_back,
 )
 from slipstate.assimilate.observations import Rows
 from slipstate.assimilate.protocol import Running, SeriesPass, State
 from slipstate.assimilate.settled import (
     Limit,
+    equal_steps,
     filter_limit,
     near,
     rounding,
@@ -39,10 +51,30 @@ from slipstate.assimilate.settled import (
     step_of,
 )
 from slipstate.ground.scan import matrix_ends, matrix_fill, matrix_power
-from slipstate.systems.beliefs import Diffuse
+from slipstate.ground.types import Scalar
 from slipstate.systems.protocol import AbstractModel
 
 _EXACT = Kalman()
+
+
+class _Found(eqx.Module):
+    """What the filter knows and the smoother needs.
+
+    Attributes:
+        limit: Where the filter settles.
+        dt: Length of the steps for which it does.
+        starts: The state before each chunk.
+        fast: Whether the chunk took the limit.
+        steps: Rows of each chunk: y, mask, u, length of the step, whether it is made,
+            whether there is such a row at all, and whether it is whole and equally
+            spaced.
+    """
+
+    limit: Limit
+    dt: Scalar
+    starts: KalmanState
+    fast: Bool[Array, " chunk"]
+    steps: tuple[Any, ...]
 
 
 class ConstantGainKalman(AbstractExactSeries):
@@ -79,8 +111,8 @@ class ConstantGainKalman(AbstractExactSeries):
         count, dtype = rows.y.shape[0], rows.y.dtype
         tolerance = rounding(dtype, self.tolerance)
         gaps, moves = running.gaps(rows.t)
-        dt, equal = step_of(gaps, rows.t)
-        dt = dt.astype(dtype)
+        step, equal = step_of(gaps, rows.t)
+        dt = step.astype(dtype)
         limit = filter_limit(model, dt, count, tolerance)
         F, H = limit.F, observation.matrix()
 
@@ -98,30 +130,28 @@ class ConstantGainKalman(AbstractExactSeries):
             matrix_power(limit.closed, chunk),
             matrix_ends(limit.closed, drive),
         )
-        steps = (y, mask, u, cut(gaps).astype(dtype), cut(moves), alive)
+        steps = (y, mask, u, cut(gaps).astype(dtype), cut(moves), alive, regular)
 
         def body(state: KalmanState, given: Any) -> tuple[KalmanState, Any]:
             end, may, steps = given
-            fast = (
-                limit.settled & may & near(state.covariance, limit.filtered, tolerance)
-            )
-            if isinstance(state, Diffuse):
-                fast = fast & jnp.all(state.directions == 0)
+            fast = may & has_settled(state, limit, tolerance)
 
             def constant() -> tuple[KalmanState, Any]:
-                moved = _at(state, power @ state.location + end, limit.filtered)
-                return moved, _limit_rows(state, limit, chunk)
+                moved = at_limit(state, power @ state.location + end, limit.filtered)
+                return moved, limit_rows(state, limit, chunk)
 
             def stepwise() -> tuple[KalmanState, Any]:
-                return _rows(model, state, steps)
+                return row_by_row(model, limit, tolerance, state, steps)
 
             after, out = jax.lax.cond(fast, constant, stepwise)
-            return after, (state.location, fast, out)
+            return after, (state, fast, out)
 
         may = jnp.all(regular, axis=1)
-        _, (starts, fast, out) = jax.lax.scan(body, running.state, (ends, may, steps))
-        filtered = matrix_fill(limit.closed, drive, starts)
-        before = jnp.concatenate([starts[:, None], filtered[:, :-1]], axis=1)
+        given = (ends, may, steps)
+        last, (starts, fast, out) = jax.lax.scan(body, running.state, given)
+        first = starts.location[:, None]
+        filtered = matrix_fill(limit.closed, drive, starts.location)
+        before = jnp.concatenate([first, filtered[:, :-1]], axis=1)
         predicted = before @ F.T + b
         innovation = y - d - predicted @ H.T
         scalars = (innovation @ limit.scalars.innovation.T)[..., None]
@@ -144,8 +174,11 @@ class ConstantGainKalman(AbstractExactSeries):
             ),
         )
         before, after, info = jax.tree.map(lambda x: _join(x, count), out)
-        last = jax.tree.map(lambda x: x[-1], after)
-        return SeriesPass(before, after, info, running.after(last, rows.t))
+        # not the last of `after`, so that nobody needs all its covariances for one
+        last = eqx.tree_at(lambda s: s.location, last, after.location[-1])
+        final = running.after(last, rows.t)
+        found = _Found(limit, step, starts, fast, steps)
+        return SeriesPass(before, after, info, final, found)
 
     def smooth_rows(self, model: AbstractModel, rows: Rows, done: SeriesPass) -> State:
         """Return the state at each row given all rows, stacked along time.
@@ -159,11 +192,10 @@ class ConstantGainKalman(AbstractExactSeries):
         if count == 1:
             return done.filtered
         tolerance = rounding(dtype, self.tolerance)
-        gaps = jnp.diff(rows.t)
-        dt, equal = step_of(gaps, rows.t)
-        dt = dt.astype(dtype)
-        limit = filter_limit(model, dt, count, tolerance)
-        back, smoothed = smoother_limit(model, limit, dt, count)
+        found: _Found = done.found
+        gaps, limit = jnp.diff(rows.t), found.limit
+        equal = equal_steps(gaps, found.dt, rows.t)
+        back, smoothed = smoother_limit(model, limit, found.dt.astype(dtype), count)
 
         chunk, index, alive = _layout(count, self.chunk)
         later = jnp.minimum(index + 1, count - 1)
@@ -178,38 +210,42 @@ class ConstantGainKalman(AbstractExactSeries):
         gaps = jnp.concatenate([gaps, gaps[-1:]]).astype(dtype)
 
         def body(state: KalmanState, given: Any) -> tuple[KalmanState, Any]:
-            end, may, index, later, alive = given
-            first = done.filtered.covariance[index[0]]
-            gain = limit.settled & may & near(first, limit.filtered, tolerance)
+            end, may, index, later, alive, spaced, start, settled, steps = given
+            gain = may & settled
             fast = gain & near(state.covariance, smoothed, tolerance)
 
             def constant() -> tuple[KalmanState, Any]:
-                moved = _at(state, power @ state.location + end, smoothed)
-                return moved, _repeat(_at(state, jnp.zeros_like(end), smoothed), chunk)
+                moved = at_limit(state, power @ state.location + end, smoothed)
+                shared = at_limit(state, jnp.zeros_like(end), smoothed)
+                return moved, repeat(shared, chunk)
 
             def stepwise() -> tuple[KalmanState, Any]:
-                at = lambda x: x[index]
-                then = lambda x: x[later]
-                given = (
-                    jax.tree.map(at, done.filtered),
-                    jax.tree.map(then, done.predicted),
-                    jax.tree.map(then, rows.u),
-                    gaps[index],
-                )
-                settled = _repeat(back, chunk)
+                location = done.filtered.location[index]
+                predicted = done.predicted.location[later]
 
                 def shared() -> BackwardStep:
-                    offset = given[0].location - given[1].location @ back.gain.T
-                    return eqx.tree_at(lambda step: step.offset, settled, offset)
+                    offset = location - predicted @ back.gain.T
+                    each = repeat(back, chunk)
+                    return eqx.tree_at(lambda step: step.offset, each, offset)
 
-                steps = jax.lax.cond(gain, shared, lambda: _prepare(model, given))
-                return _rows_back(state, steps, alive)
+                def own() -> BackwardStep:
+                    # covariances are found again rather than kept: few chunks come here
+                    _, out = row_by_row(model, limit, tolerance, start, steps)
+                    filtered = out[1]
+                    at = lambda mean: eqx.tree_at(lambda s: s.location, filtered, mean)
+                    inputs = jax.tree.map(lambda x: x[later], rows.u)
+                    given = (at(location), at(predicted), inputs, gaps[index], spaced)
+                    return steps_back(model, limit, back, given)
+
+                elements = jax.lax.cond(gain, shared, own)
+                return back_by_row(state, elements, alive)
 
             after, out = jax.lax.cond(fast, constant, stepwise)
             return after, (state.location, fast, out)
 
-        last = jax.tree.map(lambda x: x[-1], done.filtered)
-        given = (ends, may, index, later, alive)
+        last = done.final.state
+        before = (found.starts, found.fast, found.steps)
+        given = (ends, may, index, later, alive, spaced, *before)
         _, (starts, fast, out) = jax.lax.scan(body, last, given, reverse=True)
         means = matrix_fill(back.gain, drive, starts)[:, ::-1]
         means = jnp.where(fast[:, None, None], means, out.location)
@@ -234,68 +270,3 @@ def _join(x: Array, count: int) -> Array:
     """Return chunks as one series, without what was filled up before its first row."""
     x = x.reshape(-1, *x.shape[2:])
     return x[x.shape[0] - count :]
-
-
-def _at(
-    state: KalmanState, mean: Float[Array, " n"], cov: Float[Array, "n n"]
-) -> KalmanState:
-    """Return a belief of the same kind as `state` that knows every direction."""
-    known = eqx.tree_at(lambda s: (s.location, s.covariance), state, (mean, cov))
-    if isinstance(known, Diffuse):
-        zero = jnp.zeros_like(known.directions)
-        return Diffuse(known.location, known.covariance, zero)
-    return known
-
-
-def _repeat(tree: Any, times: int) -> Any:
-    """Return every array `times` times along a new first axis."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (times, *x.shape)), tree)
-
-
-def _limit_rows(state: KalmanState, limit: Limit, chunk: int) -> Any:
-    """Return what the rows of a chunk at the limit share; means are filled in later."""
-    zero = jnp.zeros_like(state.location)
-    shared = limit.scalars
-    p = shared.signal.shape[0]
-    scalars = Scalars(
-        jnp.zeros((p, 1), zero.dtype), shared.signal, shared.noise, shared.weight
-    )
-    none, seen = jnp.zeros(p, zero.dtype), jnp.ones(p, bool)
-    info = KalmanInfo(none, limit.innovation_cov, seen, scalars)
-    before, after = (_at(state, zero, x) for x in (limit.predicted, limit.filtered))
-    return _repeat((before, after, info), chunk)
-
-
-def _rows(
-    model: AbstractModel, state: KalmanState, steps: Any
-) -> tuple[KalmanState, Any]:
-    """Take in the rows of one chunk one by one."""
-
-    def body(state: KalmanState, row: Any) -> tuple[KalmanState, Any]:
-        y, mask, u, dt, moves, alive = row
-        moved = _EXACT.predict(model, state, u, dt)
-        go = moves & alive
-        before = jax.tree.map(lambda new, old: jnp.where(go, new, old), moved, state)
-        after, info = _EXACT.update(model, before, y, mask & alive, u)
-        return after, (before, after, info)
-
-    return jax.lax.scan(body, state, steps)
-
-
-def _prepare(model: AbstractModel, given: Any) -> BackwardStep:
-    """Return the steps backwards of the rows of one chunk."""
-    return jax.vmap(lambda row: _EXACT.prepare_smoothing(model, *row))(given)
-
-
-def _rows_back(
-    state: KalmanState, steps: BackwardStep, alive: Array
-) -> tuple[KalmanState, KalmanState]:
-    """Smooth the rows of one chunk one by one, the last one first."""
-
-    def body(state: KalmanState, step: Any) -> tuple[KalmanState, KalmanState]:
-        element, alive = step
-        moved = _EXACT.smooth_step(element, state)
-        state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), moved, state)
-        return state, state
-
-    return jax.lax.scan(body, state, (steps, alive), reverse=True)

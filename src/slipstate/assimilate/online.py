@@ -10,6 +10,7 @@ stays on the device in one buffer for each type of number, given up to the progr
 each call, and one vector goes in. The arithmetic is that of `step`.
 """
 
+from math import isfinite
 from typing import Any
 
 import jax
@@ -24,11 +25,13 @@ from slipstate.assimilate.protocol import AbstractFilter, AbstractInfo, Running
 from slipstate.assimilate.run import init
 from slipstate.assimilate.sequential import advance
 from slipstate.ground.arrays import Numbers
+from slipstate.ground.compiling import options
 from slipstate.ground.errors import InputError
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractModel
 
 _EXACT = Kalman()
+_NONE = np.empty(0)
 
 
 class Stepper:
@@ -67,7 +70,9 @@ class Stepper:
         self._layout = Layout(running)
         self._carry = self._layout.pack(running)
         self._info: Layout | None = None
-        self._program = jax.jit(self._compile(model, method), donate_argnums=0)
+        self._program = jax.jit(
+            self._compile(model, method), donate_argnums=0, compiler_options=options()
+        )
 
     def __call__(
         self,
@@ -92,19 +97,11 @@ class Stepper:
             InputError: Time runs backwards, the observation has the wrong size, or an
                 observed value is not finite. The run is as it was before.
         """
-        values = np.asarray(y, float)
-        if values.shape != (self._obs,):
+        size, values = self._obs, np.asarray(y, float)
+        if values.shape != (size,):
             raise InputError(
-                f"`y` must have {self._obs} components, as the model's observation "
-                f"has; got shape {values.shape}. Select columns, or change the model."
-            )
-        missing = np.isnan(values)
-        seen = ~missing if mask is None else np.asarray(mask)
-        given = np.where(seen, values, 0.0)
-        if not (np.isfinite(given).all() and seen.shape == values.shape):
-            raise InputError(
-                f"`y` must be finite wherever `mask` is True; got {values} with mask "
-                f"{seen} at row {self._count}. Set the mask to False there."
+                f"`y` must have {size} components, as the model's observation has; got "
+                f"shape {values.shape}. Select columns, or change the model."
             )
         t = float(t)
         if not self._last <= t < np.inf:
@@ -113,8 +110,19 @@ class Stepper:
                 f"stands after {self._count} rows; got {t:.10g}. Sort the observations "
                 "by time."
             )
-        parts = [[t], given, seen] if u is None else [[t], given, seen, u]
-        self._carry, info = self._program(self._carry, np.concatenate(parts))
+        seen = values == values if mask is None else np.asarray(mask)
+        if seen.shape != (size,):
+            raise self._not_finite(values, seen)
+        inputs = _NONE if u is None else np.asarray(u, float)
+        given = np.empty(1 + 2 * size + inputs.size)
+        given[0], given[1 + size : 1 + 2 * size] = t, seen
+        given[1 : 1 + size] = np.where(seen, values, 0.0)
+        given[1 + 2 * size :] = inputs
+        # a sum of squares is quick to form; it may overflow where no number is infinite
+        told = given[1 : 1 + size]
+        if not isfinite(told.dot(told)) and not np.isfinite(told).all():
+            raise self._not_finite(values, seen)
+        self._carry, info = self._program(self._carry, given)
         self._last = t
         self._count += 1
         assert self._info is not None
@@ -125,6 +133,12 @@ class Stepper:
         """Where the run stands, in arrays of its own."""
         copies = [jnp.array(part, copy=True) for part in self._carry]
         return self._layout.unpack(copies)
+
+    def _not_finite(self, values: np.ndarray, seen: np.ndarray) -> InputError:
+        return InputError(
+            f"`y` must be finite wherever `mask` is True; got {values} with mask "
+            f"{seen} at row {self._count}. Set the mask to False there."
+        )
 
     def _compile(self, model: AbstractModel, method: AbstractFilter) -> Any:
         """Return the program of one observation, with the model inside."""

@@ -55,7 +55,7 @@ def filter_pass(
         return sequential.filter_rows(model, running, rows, method, cov)
     keep = jax.vmap(lambda state: keep_state(method, state, cov))
     predicted, filtered = keep(done.predicted), keep(done.filtered)
-    return SeriesPass(predicted, filtered, done.info, done.final)
+    return SeriesPass(predicted, filtered, done.info, done.final, done.found)
 
 
 def smooth_pass(

@@ -199,12 +199,14 @@ class SeriesPass(eqx.Module):
         filtered: The same after it was seen.
         info: Diagnostics of each update.
         final: Where the run stands after the last row.
+        found: What `smooth_rows` of the same method need not find again.
     """
 
     predicted: State
     filtered: State
     info: AbstractInfo
     final: Running
+    found: Any = None
 
 
 class AbstractSeriesFilter(AbstractFilter):

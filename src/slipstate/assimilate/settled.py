@@ -154,5 +154,18 @@ def step_of(
         no more than the rounding of the stamps.
     """
     dt = jnp.median(gaps[:: max(1, gaps.shape[0] // 101)])
+    return dt, equal_steps(gaps, dt, t)
+
+
+def equal_steps(
+    gaps: Float[Array, " step"], dt: Scalar, t: Float[Array, " time"]
+) -> Bool[Array, " step"]:
+    """Tell which steps differ from `dt` by no more than the rounding of the stamps.
+
+    Args:
+        gaps: Lengths of steps.
+        dt: The length to compare with.
+        t: Times of the rows.
+    """
     slack = 8.0 * jnp.finfo(t.dtype).eps * jnp.max(jnp.abs(t))
-    return dt, jnp.abs(gaps - dt) <= slack
+    return jnp.abs(gaps - dt) <= slack

@@ -8,7 +8,7 @@ jaxlib 0.10.2), so `compiled` asks for the older one where there is such a choic
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -32,7 +32,8 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         The compiled function.
     """
     plain = eqx.filter_jit(function)
-    soon = eqx.filter_jit(function, compiler_options=_OPTIONS)
+    # what goes on to `jax.jit` is not in its signature
+    soon = cast(Any, eqx.filter_jit)(function, compiler_options=_OPTIONS)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -41,6 +42,15 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         return soon(*args, **kwargs)
 
     return call
+
+
+def options() -> dict[str, bool | str] | None:
+    """Return what to tell `jax.jit` of a function that is never part of a larger one.
+
+    Returns:
+        Its `compiler_options`: None where the backend is not a CPU's.
+    """
+    return _OPTIONS if _is_known() else None
 
 
 def _is_traced(tree: object) -> bool:
