@@ -92,8 +92,11 @@ def own(matrices: tuple, method: Any, cov: str) -> Callable[[], tuple]:
     return run
 
 
-def statsmodels(matrices: tuple, *, tolerance: float | None = None) -> Callable:
+def statsmodels(
+    matrices: tuple, *, tolerance: float | None = None, means_only: bool = False
+) -> Callable:
     """Return the same by statsmodels, which settles too unless its tolerance is 0."""
+    from statsmodels.tsa.statespace.kalman_smoother import SMOOTHER_STATE
     from statsmodels.tsa.statespace.mlemodel import MLEModel
 
     mean, cov, F, Q, H, R, y = matrices
@@ -111,8 +114,10 @@ def statsmodels(matrices: tuple, *, tolerance: float | None = None) -> Callable:
     if tolerance is not None:
         model.ssm.tolerance = tolerance
 
+    wanted = {"smoother_output": SMOOTHER_STATE} if means_only else {}
+
     def run() -> tuple:
-        result = model.ssm.smooth()
+        result = model.ssm.smooth(**wanted)
         return result.llf, result.smoothed_state.T
 
     return run
@@ -199,11 +204,15 @@ def compare(n: int, p: int, *, missing: float = 0.0) -> None:
         "slipstate Kalman, cov=none": lambda: own(data, Kalman(), "none"),
         "statsmodels": lambda: statsmodels(data),
         "statsmodels, tolerance 0": lambda: statsmodels(data, tolerance=0.0),
+        "statsmodels, means only": lambda: statsmodels(data, means_only=True),
     }
     if not missing:  # the others take no missing components
         roads |= {
             "slipstate ConstantGainKalman": lambda: own(
                 data, ConstantGainKalman(), "full"
+            ),
+            "slipstate ConstantGainKalman, cov=none": lambda: own(
+                data, ConstantGainKalman(), "none"
             ),
             "dynamax": lambda: dynamax(data),
             "cuthbert": lambda: cuthbert(data),
