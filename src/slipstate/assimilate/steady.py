@@ -191,7 +191,9 @@ def _filter(given: tuple[AbstractModel, Running, Rows, Kalman]) -> SeriesPass:
     steps = (rows, *running.gaps(rows.t))
     steps = eqx.tree_at(lambda x: x[1], steps, steps[1].astype(rows.y.dtype))
     count = rows.t.shape[0]
-    size = min(count, _CHUNK)
+    # a length of which the rows are a multiple, where there is one: no copies then
+    sizes = range(_CHUNK, 2 * _CHUNK)
+    size = min(count, min(sizes, key=lambda size: (-count % size, size)))
     # filled up with rows that neither move nor see: they leave the state as it is
     chunks = jax.tree.map(lambda x: _cut(x, size), steps)
     state, blank = running.state, jnp.zeros_like(R)
