@@ -54,13 +54,13 @@ class Place(NamedTuple):
 
     Attributes:
         arrival: What came.
-        index: Number of the kept row that it joins or stands before; as many as are
+        number: Number of the kept row that it joins or stands before; as many as are
             kept where it comes last.
         row: The row to work on, joined with what was known of its time.
     """
 
     arrival: Arrival
-    index: int
+    number: int
     row: Row
 
 

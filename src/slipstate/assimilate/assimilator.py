@@ -256,7 +256,7 @@ class Assimilator:
 
     def _work(self, place: Place, began: float, budget: float | None) -> Report:
         """Work on a row and on those after it."""
-        index = place.index
+        index = place.number
         after = self.kept[index:]
         if after and place.arrival is not Arrival.late:
             after = after[1:]  # its own row, which it takes the place of

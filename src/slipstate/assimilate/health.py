@@ -41,7 +41,7 @@ class Signs(NamedTuple):
     Attributes:
         finite: Whether state and likelihood are numbers.
         square: Normalised innovation squared, v^T S^-1 v.
-        count: Number of observed components.
+        observed: Number of observed components.
         lead: Log-likelihood of the row less the climatology's [nats]; infinite where
             there is no climatology.
         effective: What the weights are worth, in members; infinite without weights.
@@ -49,7 +49,7 @@ class Signs(NamedTuple):
 
     finite: bool
     square: float
-    count: int
+    observed: int
     lead: float
     effective: float
 
@@ -115,16 +115,16 @@ class Health:
         """
         if not signs.finite:
             return Condition(), (Alarm.diverged,)
-        if signs.count == 0:
+        if signs.observed == 0:
             return before, ()
-        unlikely = scipy.special.chdtrc(signs.count, signs.square) < self.tail
+        unlikely = scipy.special.chdtrc(signs.observed, signs.square) < self.tail
         few = signs.effective < self.effective
         weight = 1.0 / self.memory
         now = Condition(
             before.surprised + 1 if unlikely else 0,
             before.degenerate + 1 if few else 0,
             max(0.0, before.behind - signs.lead),
-            (1.0 - weight) * before.ratio + weight * signs.square / signs.count,
+            (1.0 - weight) * before.ratio + weight * signs.square / signs.observed,
         )
         found = {
             Alarm.lost: now.behind > self.behind,
