@@ -29,7 +29,12 @@ def describe_filters(run: xr.Dataset) -> str:
         return ""
     ours = run.attrs.get("engine", "the filter of this run")
     sizes = run.attrs.get("compared_with", ", ".join(others))
+    named = ours if ours.startswith("the ") else f"{_article(ours)} {ours}"
     return (
-        f"Here slipstate is a {ours}. Other filters follow the same data with the same "
+        f"Here slipstate is {named}. Other filters follow the same data with the same "
         f"fault (members): {sizes}."
     )
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1].lower() in "aeiou" else "a"

@@ -240,6 +240,8 @@ def case_verdict(run: xr.Dataset) -> str:
     ratio = score["spread_skill"]
     if not np.isfinite(ratio):
         words.append("The run ended in numbers that are not finite.")
+    elif ratio < 0.5 and score["rmse"] < 2.0 * score["spread"]:
+        words.append("Most errors are as the spread says; a few are far beyond it.")
     elif ratio < 0.5:
         words.append(
             "The filter has lost the truth: errors are more than twice the spread."
