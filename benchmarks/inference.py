@@ -114,7 +114,7 @@ def statsmodels(
     if tolerance is not None:
         model.ssm.tolerance = tolerance
 
-    wanted = {"smoother_output": SMOOTHER_STATE} if means_only else {}
+    wanted: dict[str, Any] = {"smoother_output": SMOOTHER_STATE} if means_only else {}
 
     def run() -> tuple:
         result = model.ssm.smooth(**wanted)
