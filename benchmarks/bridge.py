@@ -16,6 +16,7 @@ prepare_process(x64=True)
 import argparse
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from slipstate.assimilate import BridgeFilter
 from slipstate.assimilate.bridge import (
@@ -34,31 +36,26 @@ from slipstate.assimilate.bridge import (
 )
 from slipstate.assimilate.cases import lorenz63_sakov2012
 from slipstate.assimilate.localise import on_ring
-from slipstate.systems import (
-    AbstractLinearObservation,
-    AbstractObservation,
-    Ensemble,
-    StateSpaceModel,
-)
+from slipstate.systems import AbstractLinearObservation, Ensemble, StateSpaceModel
 
 
 class Everything(AbstractLinearObservation):
-    """Every component with noise of variance 1, without a matrix of their number."""
+    """Every component, with noise of covariance one."""
 
-    size: int = eqx.field(static=True)
+    R: Float[Array, "obs obs"]
     units: tuple[str, ...] = eqx.field(static=True)
 
     def matrix(self):
         """Return the identity."""
-        return jnp.eye(self.size)
+        return self.R
 
     def offset(self, u):
         """Return zeros."""
-        return jnp.zeros(self.size)
+        return jnp.zeros(len(self.R))
 
     def noise_cov(self):
         """Return the identity."""
-        return jnp.eye(self.size)
+        return self.R
 
     def predict(self, x, u):
         """Return x."""
@@ -66,37 +63,21 @@ class Everything(AbstractLinearObservation):
 
     def noise_factor(self):
         """Return the identity."""
-        return jnp.eye(self.size)
+        return self.R
 
 
-class Absolute(AbstractObservation):
-    """|x| of every component with noise of variance 1."""
-
-    size: int = eqx.field(static=True)
-    units: tuple[str, ...] = eqx.field(static=True)
-
-    def predict(self, x, u):
-        """Return |x|."""
-        return jnp.abs(x)
-
-    def noise_factor(self):
-        """Return the identity."""
-        return jnp.eye(self.size)
-
-
-def measure(method: Any, size: int, seen: str, repeats: int) -> dict[str, Any]:
+def measure(method: Any, size: int, repeats: int) -> dict[str, Any]:
     """Return the quantiles of one update's time."""
     base = lorenz63_sakov2012().model
     model = base
     if size > 3:
-        kind = Everything if seen == "linear" else Absolute
-        observation = kind(size=size, units=("1",) * size)
+        observation = Everything(R=jnp.eye(size), units=("1",) * size)
         model = StateSpaceModel(base.initial, base.transition, observation)
     M, p = method.members, 3 if size <= 3 else size
     mask = jnp.ones(p, bool)
 
     @eqx.filter_jit
-    def update(members, y, key):
+    def update(model, members, y, key):
         state: Any = Ensemble(members)
         if isinstance(method, BridgeFilter):
             noise = jnp.zeros((M, size, 0))
@@ -108,20 +89,20 @@ def measure(method: Any, size: int, seen: str, repeats: int) -> dict[str, Any]:
     rows = [jnp.asarray(rng.normal(size=p)) for _ in range(8)]
     keys = list(jax.random.split(jax.random.key(0), repeats))
     for _ in range(5):
-        jax.block_until_ready(update(clouds[0], rows[0], keys[0]))
+        jax.block_until_ready(update(model, clouds[0], rows[0], keys[0]))
     times = []
     for k, key in enumerate(keys):
         start = time.perf_counter()
-        jax.block_until_ready(update(clouds[k % 8], rows[k % 8], key))
+        jax.block_until_ready(update(model, clouds[k % 8], rows[k % 8], key))
         times.append(time.perf_counter() - start)
     return {
         "method": type(method).__name__,
         "members": M,
         "state": size,
-        "observation": seen,
         "median_ms": 1e3 * float(np.median(times)),
         "p99_ms": 1e3 * float(np.quantile(times, 0.99)),
         "updates": repeats,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         "load": os.getloadavg()[0],
     }
 
@@ -138,23 +119,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("latency", "growth"), default="latency")
     parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=None, help="settings to measure")
+    parser.add_argument("--last", type=int, default=None, help="and where to stop")
     parser.add_argument("--figure", type=Path, default=None)
     asked = parser.parse_args()
     if asked.part == "latency":
         jobs = [(BridgeFilter(50), 3), (ring(40, 50), 40), (ring(40, 20), 40)]
         for method, size in jobs:
-            line = measure(method, size, "linear", asked.updates)
+            line = measure(method, size, asked.updates)
             print(json.dumps({"benchmark": "bridge"} | line), flush=True)
         return
-    lines = [
-        measure(BridgeFilter(M), 3, "linear", 200) for M in (10, 20, 50, 100, 200, 400)
-    ]
-    lines += [
-        measure(ring(size, 20), size, "linear", max(10, min(200, 40000 // size)))
-        for size in (40, 100, 400, 1000, 4000, 10000)
-    ]
-    for line in lines:
-        print(json.dumps({"benchmark": "bridge"} | line), flush=True)
+    jobs = [(BridgeFilter(M), 3, 200) for M in (10, 20, 50, 100, 200, 400)]
+    sizes = (40, 100, 400, 1000, 4000, 10000)
+    jobs += [(ring(d, 20), d, max(10, min(200, 40000 // d))) for d in sizes]
+    lines = []
+    for job in jobs[asked.first : asked.last]:
+        lines.append({"benchmark": "bridge"} | measure(*job))
+        print(json.dumps(lines[-1]), flush=True)
     if asked.figure is not None:
         draw(lines, asked.figure)
 

@@ -1,7 +1,12 @@
 """A posterior with two modes: the bridge filter against the exact answer on a grid.
 
 The double well seen through its square, every 0.4, variance 0.25. The grid filter is
-exact, so a score over its own is pure loss. Seeds were fixed before.
+exact, so a score over its own is pure loss. Seeds were fixed before; the bandwidth was
+chosen on others.
+
+A symmetric posterior stays half and half, so beside the blur of each mode the loss is
+that of the masses: 2 (p - 1/2)^2 for a mass p. Narrow components keep a mode sharp and
+estimate its mass from fewer members; c = 0.7 lies between the two.
 """
 
 # ruff: noqa: E402 - the process is prepared before jax is imported
@@ -21,12 +26,13 @@ from slipstate.assimilate import (
     EnsembleTransformKalman,
     ParticleFilter,
     SigmaPoints,
+    StochasticEnsembleKalman,
     filter_series,
 )
 from slipstate.assimilate.cases import double_well
 from slipstate.systems import Particles
 
-CYCLES, BURN, SEED = 100, 10, 20_261_124
+CYCLES, BURN, SEED = 100, 10, 20_261_128
 GRID = jnp.linspace(-3.0, 3.0, 401)
 
 
@@ -94,15 +100,16 @@ def main(trials: int, members: int) -> None:
     keys = jax.random.split(jax.random.key(SEED), trials)
     exact = np.asarray(exact_scores(case, keys))
     print(f"grid: crps {exact.mean():.4f}", flush=True)
-    guided = {"guided": True, "rule": SigmaPoints()}
+    guided = {"guided": True, "rule": SigmaPoints(), "bandwidth": 0.7}
     base = None
     for name, method in (
         ("bridge, guided, sigma points", BridgeFilter(members, **guided)),
         ("the same mixture resampled", BridgeFilter(members, coupled=False, **guided)),
-        ("bridge, default", BridgeFilter(members)),
-        ("ETKF 1.02, rotated", EnsembleTransformKalman(members, inflation=1.02)),
-        ("ETKF 1.02", EnsembleTransformKalman(members, inflation=1.02, rotate=False)),
         ("particle filter", ParticleFilter(members)),
+        ("EnKF 1.05", StochasticEnsembleKalman(members, inflation=1.05)),
+        ("ETKF 1.02", EnsembleTransformKalman(members, inflation=1.02, rotate=False)),
+        ("ETKF 1.02, rotated", EnsembleTransformKalman(members, inflation=1.02)),
+        ("bridge, default", BridgeFilter(members)),
     ):
         got = np.asarray(scores(case, method, keys))
         base = got if base is None else base
@@ -117,7 +124,7 @@ def main(trials: int, members: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=150, help="paired trials")
+    parser.add_argument("--trials", type=int, default=300, help="paired trials")
     parser.add_argument("--members", type=int, default=50, help="size of ensembles")
     given = parser.parse_args()
     main(given.trials, given.members)
