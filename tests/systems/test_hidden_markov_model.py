@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import expm
 from scipy.special import gammaln
 from scipy.stats import norm, poisson
 
-from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.errors import InputError
 from slipstate.systems import (
     AutoregressiveEmission,
     CategoricalEmission,
@@ -188,10 +189,29 @@ def test_moments_are_those_of_draws(key):
         assert y.var() == pytest.approx(float(cov[0, 0, 0]), rel=0.03)
 
 
-def test_rates_have_no_step_of_em():
-    chain = RateChain([[0.0, 1.0], [2.0, 0.0]])
-    with pytest.raises(MethodError, match="maximise"):
-        chain.reestimate(jnp.ones((1, 2, 2)), None, jnp.zeros((2, 2)))
+def test_rates_are_expected_passages_over_expected_times():
+    """The integrals over what happens between two rows, by quadrature."""
+    rates = np.array([[-0.9, 0.7, 0.2], [0.5, -0.5, 0.0], [0.1, 1.0, -1.1]])
+    dts, rng = np.array([0.3, 2.0, 0.0, 1.1]), np.random.default_rng(3)
+    pairs = rng.dirichlet(np.ones(9), 4).reshape(4, 3, 3)
+    pairs[2] = np.diag([0.2, 0.3, 0.5])  # no time passes
+    nodes, weights = np.polynomial.legendre.leggauss(30)
+    passages, stays = np.zeros((3, 3)), np.zeros(3)
+    for N, dt in zip(pairs, dts):
+        ratio = np.where(N > 0, N / np.where(N > 0, expm(rates * dt), 1.0), 0.0)
+        for node, weight in zip(0.5 * dt * (nodes + 1.0), 0.5 * dt * weights):
+            before, after = expm(rates * node), expm(rates * (dt - node))
+            inner = weight * np.einsum("ij,ia,bj->ab", ratio, before, after)
+            passages += inner * rates
+            stays += np.diag(inner)
+    chain = RateChain(rates)
+    got = chain.reestimate(
+        jnp.asarray(pairs), None, jnp.asarray(dts), jnp.zeros((3, 3))
+    )
+    off = ~np.eye(3, dtype=bool)
+    want = passages / stays[:, None]
+    np.testing.assert_allclose(np.asarray(got.rates)[off], want[off], rtol=1e-10)
+    assert stays.sum() == pytest.approx(dts.sum(), rel=1e-10)
     np.testing.assert_allclose(np.sum(chain.matrix(None, 0.3), axis=1), 1.0, rtol=1e-14)
 
 

@@ -64,7 +64,7 @@ def baum_welch(
 
     Raises:
         InputError: Restarts without a key, an impossible value, or sizes that disagree.
-        MethodError: The model is of another kind, or its chain has no such step.
+        MethodError: The model is of another kind.
     """
     hidden = require_hidden_markov(model, "baum_welch")
     belief = ModePrior() if prior is None else prior

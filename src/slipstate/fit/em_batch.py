@@ -174,11 +174,12 @@ def em_step(
     if chain.steady:
         pairs = jnp.sum(pairs, axis=0, keepdims=True)
     u = None if batch.u is None or chain.steady else flat(batch.u[:, 1:])
+    dts = flat(batch.dts[:, 1:])
     first = jnp.sum(found.probs[:, 0], axis=0) + prior.initial
     probs = model.initial.probs()
     better = HiddenMarkov(
         normalised_rows(first, probs),
-        chain.reestimate(pairs, u, pseudo),
+        chain.reestimate(pairs, u, dts, pseudo),
         emission.reestimate(y, mask, past, flat(found.probs), prior.rows),
     )
     log_prior = chain.log_prior(pseudo) + emission.log_prior(y, mask, prior.rows)

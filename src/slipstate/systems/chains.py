@@ -50,6 +50,7 @@ class AbstractChain(eqx.Module):
         self,
         pairs: Float[Array, "step mode mode"],
         u: Float[Array, "step input"] | None,
+        dts: Float[Array, " gap"],
         pseudo: Float[Array, "mode mode"],
     ) -> "AbstractChain":
         """Return the chain under which expected pairs of modes are more likely.
@@ -58,14 +59,12 @@ class AbstractChain(eqx.Module):
             pairs: Expected number of passages from row to column at each step; one
                 entry with their sum where the chain is steady.
             u: Exogenous input of each step, or None.
+            dts: Length of each step; not used where the chain is steady.
             pseudo: Passages believed to have been seen before, for a chain that holds
                 a matrix; the prior of a Dirichlet distribution.
 
         Returns:
             The chain of the next iteration of expectation maximisation.
-
-        Raises:
-            MethodError: The chain has no such step.
         """
 
     @abstractmethod
@@ -122,6 +121,7 @@ class MarkovChain(AbstractChain):
         self,
         pairs: Float[Array, "step mode mode"],
         u: Float[Array, "step input"] | None,
+        dts: Float[Array, " gap"],
         pseudo: Float[Array, "mode mode"],
     ) -> "MarkovChain":
         """Return expected frequencies; a row without any passage stays as it is."""

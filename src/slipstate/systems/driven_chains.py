@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from slipstate.ground.arrays import Numbers, as_real, check_finite, is_concrete
-from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.errors import InputError
 from slipstate.ground.types import Scalar, ScalarLike
 from slipstate.systems.chains import AbstractChain
 from slipstate.systems.mode_regression import psd_inverse
@@ -89,6 +89,7 @@ class DrivenChain(AbstractChain):
         self,
         pairs: Float[Array, "step mode mode"],
         u: Float[Array, "step input"] | None,
+        dts: Float[Array, " gap"],
         pseudo: Float[Array, "mode mode"],
     ) -> "DrivenChain":
         """Raise the expected log-likelihood by steps along a quadratic bound.
@@ -179,22 +180,33 @@ class RateChain(AbstractChain):
         self,
         pairs: Float[Array, "step mode mode"],
         u: Float[Array, "step input"] | None,
+        dts: Float[Array, " gap"],
         pseudo: Float[Array, "mode mode"],
     ) -> "RateChain":
-        """Refuse: the rates have no closed step of expectation maximisation.
+        """Return expected passages divided by the expected time spent in each mode.
 
-        Args:
-            pairs: Unused.
-            u: Unused.
-            pseudo: Unused.
+        Between two rows the mode may pass several times unseen. With N_ij the expected
+        pairs of a step and P = exp(G dt), the time spent in a and the passages from a
+        to b are sum N_ij d log P_ij / dG_aa and sum N_ij G_ab d log P_ij / dG_ab.
+        Pseudo-counts are of steps, not of times, and are not used.
 
-        Raises:
-            MethodError: Always.
+        References:
+            Bladt & Sorensen (2005), Statistical inference for discretely observed
+            Markov jump processes, J. R. Statist. Soc. B 67.
         """
-        raise MethodError(
-            "`baum_welch` cannot re-estimate a RateChain. Fit its rates with "
-            "`maximise` on the log-likelihood of filter_series, or use a MarkovChain."
-        )
+
+        def height(rates: Array) -> Scalar:
+            probs = jax.vmap(lambda dt: jax.scipy.linalg.expm(rates * dt))(dts)
+            some = (pairs > 0) & (probs > 0)
+            return jnp.sum(
+                jnp.where(some, pairs * jnp.log(jnp.where(some, probs, 1.0)), 0.0)
+            )
+
+        slope = jax.grad(height)(self.rates)
+        stay = jnp.diag(slope)[:, None]
+        found = self.rates * slope / jnp.where(stay > 0, stay, 1.0)
+        # a mode in which no time was spent stays as it is; rounding may leave a minus
+        return RateChain(jnp.maximum(jnp.where(stay > 0, found, self.rates), 0.0))
 
     def log_prior(self, pseudo: Float[Array, "mode mode"]) -> Scalar:
         """Return zero: rates take no prior of passages."""
