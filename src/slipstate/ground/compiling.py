@@ -8,19 +8,18 @@ jaxlib 0.10.2), so `compiled` asks for the older one where there is such a choic
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _OPTIONS: dict[str, bool | str] = {"xla_cpu_use_fusion_emitters": False}
 
 
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[..., R]) -> Callable[..., R]:
     """Compile a function as `equinox.filter_jit` does, sooner on a CPU.
 
     Inside another traced function it is compiled with that one.
@@ -29,17 +28,17 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         function: Pure function of arrays and of structures of this package.
 
     Returns:
-        The compiled function.
+        The compiled function, whose arguments are given by position.
     """
     plain = eqx.filter_jit(function)
     # what goes on to `jax.jit` is not in its signature
     soon = cast(Any, eqx.filter_jit)(function, compiler_options=_OPTIONS)
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _is_traced((args, kwargs)) or not _is_known():
-            return plain(*args, **kwargs)
-        return soon(*args, **kwargs)
+    def call(*args: Any) -> R:
+        if _is_traced(args) or not _is_known():
+            return plain(*args)
+        return soon(*args)
 
     return call
 
