@@ -71,7 +71,7 @@ def mix(weights, means, covs):
 
 def by_loops(y, seed=0):
     """Return the likelihood of each row and (probs, means, covs) after it."""
-    mu, found, terms = None, [], []
+    mu, modes, found, terms = [], [], [], []
     for k, row in enumerate(y):
         pairs = {}
         for j in range(2):

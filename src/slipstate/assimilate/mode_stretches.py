@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from slipstate.assimilate.hidden_markov import (
     ForwardBackward,
+    ModeInfo,
     ModeState,
     all_matrices,
     require_hidden_markov,
@@ -82,6 +83,7 @@ def _backward(
     done = _METHOD.filter_rows(model, running, rows)
     filtered, info = done.filtered, done.info
     assert isinstance(filtered, ModeState)
+    assert isinstance(info, ModeInfo)
     dts = running.gaps(rows.t)[0].astype(rows.y.dtype)
     matrices = all_matrices(model, rows.u, dts)
     found = smooth_stretch(filtered.log_probs, matrices, info.log_emitted, message)
