@@ -3,22 +3,25 @@
 Where DAPPER is installed, it simulates truth and observations and both follow the same
 data, so that differences are paired; else the case simulates its own. One JSON line per
 program and seed, then one with paired differences. Times are processor time per cycle
-(forecast, update and statistics) once everything is compiled; run it on a quiet
-machine:
+of forecast, update, likelihood, and means and variances before and after, once
+everything is compiled. NumPy is held to one thread, as a second one only waits:
 
     python benchmarks/assimilation.py --case lorenz96_sakov2008 --method etkf --seeds 4
     python benchmarks/assimilation.py --case constant_velocity --method kalman
 """
 
 # ruff: noqa: E402 - the process is prepared before jax is imported
+import os
+
 from slipstate.ground.platform import prepare_process
 
 prepare_process()
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # before NumPy is imported
 
 import argparse
 import importlib
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -203,22 +206,24 @@ def follow(
 ) -> dict[str, float]:
     """Return scores and milliseconds per cycle of slipstate."""
     model, truth, observations, prior_at = data
-    run = lambda: jax.block_until_ready(
+    run = lambda cov: jax.block_until_ready(
         sa.filter_series(
             model,
             observations,
             method,
             key=jax.random.key(1000 + seed),
             prior_at=prior_at,
+            cov=cov,
         )
     )
+    result = run("full")
     wall = time.perf_counter()
-    result = run()
+    run("diagonal")
     first = time.perf_counter() - wall
     times = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.process_time()
-        result = run()
+        run("diagonal")
         times.append(time.process_time() - start)
     means = np.asarray(result.means)
     sds = np.sqrt(np.asarray(jax.vmap(jnp.diag)(result.covs)))

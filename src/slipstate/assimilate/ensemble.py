@@ -15,7 +15,7 @@ from slipstate.assimilate.inflation import (
     Multiplicative,
     as_inflation,
 )
-from slipstate.assimilate.members import check_members, rotate, zero_sum_basis
+from slipstate.assimilate.members import check_members, rotate
 from slipstate.ground.roots import inverse_and_shrinkage
 from slipstate.ground.types import Key
 
@@ -97,8 +97,7 @@ def transform_anyhow(
 ) -> tuple[Float[Array, " state"], Float[Array, "ens state"]]:
     """Do what `transform` does with the root that is cheapest, not the symmetric one.
 
-    For members that are turned at random afterwards. In coordinates of what sums to
-    zero over the members, I + S S^T = L L^T and L^-1 is the root: no eigenvalues.
+    For members that are turned at random afterwards: no eigenvalues are needed.
 
     Args:
         X: Anomalies over sqrt(members - 1), rows summing to zero.
@@ -107,11 +106,50 @@ def transform_anyhow(
 
     Returns:
         Shift of the mean, and the analysis anomalies, scaled as `X`.
+
+    References:
+        Andrews (1968), A square root formulation of the Kalman covariance equations,
+        AIAA Journal 6.
     """
-    basis = jnp.asarray(zero_sum_basis(len(X)), X.dtype)
-    inside = basis.T @ S
-    C = inside @ inside.T + jnp.eye(len(inside), dtype=X.dtype)
-    sides = jnp.concatenate([basis.T @ X, (inside @ white)[:, None]], axis=1)
-    found = solve_triangular(jnp.linalg.cholesky(C), sides, lower=True)
-    after = found[:, :-1]
-    return after.T @ found[:, -1], basis @ after
+    few = S.shape[1] < S.shape[0]
+    return (_by_components if few else _by_members)(X, S, white)
+
+
+def _by_components(
+    X: Float[Array, "ens state"],
+    S: Float[Array, "ens obs"],
+    white: Float[Array, " obs"],
+) -> tuple[Float[Array, " state"], Float[Array, "ens state"]]:
+    """Take the root X - S (L + I)^-T L^-1 S^T X with I + S^T S = L L^T (Andrews)."""
+    eye = jnp.eye(S.shape[1], dtype=S.dtype)
+    L = jnp.linalg.cholesky(S.T @ S + eye)
+    sides = jnp.concatenate([S.T @ X, white[:, None]], axis=1)
+    found = solve_triangular(L, sides, lower=True)
+    taken = solve_triangular(L + eye, found[:, :-1], trans=1, lower=True)
+    return found[:, :-1].T @ found[:, -1], X - S @ taken
+
+
+def _by_members(
+    X: Float[Array, "ens state"],
+    S: Float[Array, "ens obs"],
+    white: Float[Array, " obs"],
+) -> tuple[Float[Array, " state"], Float[Array, "ens state"]]:
+    """Take the root L^-1 X with I + S S^T + c 1 1^T = L L^T, and mend its sums.
+
+    The rows of L^-1 X do not sum to zero over the members but are orthogonal to L^T 1;
+    a reflection puts 1 in the place of that direction.
+    """
+    # along 1, where neither S nor X is, any number will do: one of the size of S S^T
+    level = jnp.sum(S**2) / len(S) ** 2
+    C = S @ S.T + (jnp.eye(len(S), dtype=S.dtype) + level)
+    L = jnp.linalg.cholesky(C)
+    sides = jnp.concatenate([X, (S @ white)[:, None]], axis=1)
+    found = solve_triangular(L, sides, lower=True)
+    after, pull = found[:, :-1], found[:, -1]
+    direction = jnp.sum(L, axis=0)
+    size = jnp.sqrt(jnp.sum(direction**2))
+    # pointing away from 1, so that nothing cancels; a reflection has no sign
+    mirror = direction / size + jnp.sqrt(1.0 / len(S))
+    scale = 2.0 / jnp.sum(mirror**2)
+    turned = after - (scale * mirror)[:, None] * (mirror @ after)[None, :]
+    return after.T @ pull, turned

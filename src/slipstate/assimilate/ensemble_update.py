@@ -163,7 +163,8 @@ class AbstractEnsembleFilter(AbstractFilter):
         key: Key | None,
     ) -> tuple[EnsembleState, EnsembleInfo]:
         """Return the ensemble given the observed entries of `y`."""
-        keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+        # `rotate` makes other numbers of the same key than jax's generator does
+        keys = (None,) * 2 if key is None else jax.random.split(key)
         ensemble = _ensemble(state)
         memory = state.memory if isinstance(state, Inflated) else jnp.zeros(0)
         size = jnp.sqrt(jnp.asarray(self.members - 1, y.dtype))
@@ -173,7 +174,7 @@ class AbstractEnsembleFilter(AbstractFilter):
         shift, after = self.analyse(X, seen, key=keys[0])
         after = self.inflation.after(X, after, key=keys[1])
         if self.rotate:
-            after = rotate(after, key=needed(keys[2], type(self).__name__))
+            after = rotate(after, key=needed(key, type(self).__name__))
         analysis = (centre + shift)[None, :] + size * after
         members = jnp.where(jnp.any(info.mask), analysis, ensemble.members)
         if isinstance(state, Inflated):

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from slipstate.assimilate.protocol import require_transition
 from slipstate.ground.errors import InputError, MethodError
+from slipstate.ground.quick_random import quick_uniform
 from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.beliefs import Diffuse
 from slipstate.systems.protocol import AbstractModel, Input
@@ -30,19 +31,19 @@ def rotate(X: Float[Array, "ens state"], *, key: Key) -> Float[Array, "ens state
         Omega X with Omega orthogonal and Omega 1 = +-1.
     """
     count = min(X.shape[0] - 1, _REFLECTIONS)
-    # any law of the mirrors will do; this one needs no inverse error function
-    normals = jax.random.uniform(key, (count, X.shape[0]), X.dtype, -1.0, 1.0)
+    # any law of the mirrors will do; this one needs no loop of its own
+    normals = quick_uniform(key, (count, X.shape[0]), X.dtype)
     normals = normals - jnp.mean(normals, axis=1, keepdims=True)
-    # one product of reflections is I - 2 N^T (I + 2 strict lower part of N N^T)^-1 N:
-    # what each mirror sees is known from what those before it took away
     size = jnp.sum(normals * normals, axis=1, keepdims=True)
     normals = normals * jax.lax.rsqrt(size)
-    overlap = 2.0 * (normals @ normals.T)
-    seen: list[Array] = []
-    for row, sight in enumerate(normals @ X):
-        taken = [overlap[row, other] * seen[other] for other in range(row)]
-        seen.append(sight - sum(taken[1:], taken[0]) if taken else sight)
-    return X - 2.0 * (normals.T @ jnp.stack(seen))
+    # one product of reflections is I - 2 N^T (I + A)^-1 N, A = 2 strict lower part of
+    # N N^T: what each mirror sees is known from what those before it took away.
+    # A^count = 0, so that (I + A)^-1 = (I - A) (I + A^2) (I + A^4) ...
+    power = -2.0 * jnp.tril(normals @ normals.T, -1)
+    seen, reach = normals @ X, 1
+    while reach < count:
+        seen, power, reach = seen + power @ seen, power @ power, 2 * reach
+    return X - 2.0 * (normals.T @ seen)
 
 
 def move_members(

@@ -15,7 +15,7 @@ from slipstate.assimilate.protocol import (
     SeriesPass,
     State,
 )
-from slipstate.ground.types import ScalarLike
+from slipstate.ground.types import Key, ScalarLike
 from slipstate.systems.protocol import AbstractModel
 from slipstate.systems.varying import AbstractVaryingModel
 
@@ -33,7 +33,11 @@ def row_model(model: AbstractModel, row: ScalarLike) -> AbstractModel:
 
 
 def advance(
-    model: AbstractModel, running: Running, row: Rows, method: AbstractFilter
+    model: AbstractModel,
+    running: Running,
+    row: Rows,
+    method: AbstractFilter,
+    keys: tuple[Key | None, Key | None] | None = None,
 ) -> tuple[Running, State, AbstractInfo]:
     """Predict to the time of one row and update.
 
@@ -42,13 +46,14 @@ def advance(
         running: Where the run stands.
         row: One row, without time axis.
         method: The filter.
+        keys: `running.keys()` where it is known already.
 
     Returns:
         Where the run stands now, the prediction, and the diagnostics of the update.
     """
     y, mask, t, u = row
     model = row_model(model, running.count)
-    key_predict, key_update = running.keys()
+    key_predict, key_update = running.keys() if keys is None else keys
     # A run that has not started does not move; 1 keeps the unused branch finite.
     dt = jnp.where(running.moves, t - running.t, 1.0).astype(y.dtype)
     moved = method.predict(model, running.state, u, dt, key=key_predict)
@@ -81,12 +86,15 @@ def filter_rows(
         States (or moments of them) and diagnostics at every row.
     """
 
-    def body(carry: Running, row: Rows) -> tuple[Running, tuple[State, State, Any]]:
-        carry, predicted, info = advance(model, carry, row, method)
+    def body(
+        carry: Running, given: tuple[Rows, tuple[Key | None, Key | None]]
+    ) -> tuple[Running, tuple[State, State, Any]]:
+        carry, predicted, info = advance(model, carry, given[0], method, given[1])
         before = keep_state(method, predicted, cov)
         return carry, (before, keep_state(method, carry.state, cov), info)
 
-    final, (predicted, filtered, info) = jax.lax.scan(body, running, rows)
+    given = (rows, running.keys_ahead(rows.t.shape[0]))
+    final, (predicted, filtered, info) = jax.lax.scan(body, running, given)
     return SeriesPass(predicted, filtered, info, final)
 
 
