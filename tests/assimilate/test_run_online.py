@@ -9,10 +9,10 @@ from slipstate.assimilate import (
     Observations,
     Stepper,
     filter_series,
+    init as start,
     load_state,
     save_state,
 )
-from slipstate.assimilate import init as start
 from slipstate.ground.errors import CheckpointError, InputError, OutputError
 from slipstate.systems import LinearGaussian
 

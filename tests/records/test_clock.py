@@ -4,8 +4,7 @@ import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from slipstate.ground.errors import RecordError
 from slipstate.records.clock import decimal_years, elapsed

@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from slipstate.ground.errors import InputError, OutputError, RecordError
 from slipstate.records import (

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from slipstate.ground.errors import RecordError
 from slipstate.records.table import data_rows, parse_columns, parse_slowly
