@@ -1,5 +1,7 @@
 """No bridge and none of its relatives gives a number that is none, whatever comes."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -97,8 +99,8 @@ def update(method, members, y, mask, edge, factor, key):
         np.zeros(N), np.eye(N), 0.9 * np.eye(N), np.eye(N), np.eye(N), np.eye(N)
     ).transition
     start = Gaussian(jnp.zeros(N), jnp.eye(N))
-    model = StateSpaceModel(start, moves, Edge(edge, factor))
-    state = Ensemble(members)
+    model = StateSpaceModel(start, moves, Edge(edge=edge, factor=factor))
+    state: Any = Ensemble(members)
     if isinstance(method, BridgeFilter):
         count = len(members)
         noise = 0.3 * jnp.eye(N)[None, :, : N if method.guided else 0]
@@ -114,8 +116,9 @@ def update(method, members, y, mask, edge, factor, key):
 def test_nothing_makes_it_nan(name, members, key):
     method = METHODS[name](members)
     for trial, given in hostile(members).items():
-        got, evidence = update(method, *given, key)
-        before = np.asarray(given[0])
+        cloud, y, mask, edge, factor = given
+        got, evidence = update(method, cloud, y, mask, edge, factor, key)
+        before = np.asarray(cloud)
         kept = np.isfinite(before).all(axis=1)
         assert np.isfinite(got)[kept].all(), (trial, got)
         assert not np.isnan(evidence), trial

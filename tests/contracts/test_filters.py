@@ -392,11 +392,10 @@ def test_a_smoother_ends_where_the_filter_does(method):
     if not isinstance(method, AbstractSmoother | AbstractSeriesFilter):
         pytest.skip("filters only")
     built, series, _ = whole(METHODS.index(method))
-    one = [series[:1]] if own_road(method) or isinstance(method, Kalman) else []
-    for stretch in (series, *one):
-        got = smooth_series(built, stretch, method, key=KEY)
-        np.testing.assert_array_equal(got.means[-1], got.filter.means[-1])
-    if one:
+    got = smooth_series(built, series, method, key=KEY)
+    np.testing.assert_array_equal(got.means[-1], got.filter.means[-1])
+    if own_road(method) or isinstance(method, Kalman):
+        got = smooth_series(built, series[:1], method, key=KEY)
         np.testing.assert_array_equal(got.means, got.filter.means)
 
 
