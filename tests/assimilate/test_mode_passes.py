@@ -138,6 +138,7 @@ def test_missing_entries_are_integrated_out(key):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_expectations_of_pairs_are_those_of_the_twin(key):
     model = random_model()
     _, y = model.draw_path(40, key=key)
@@ -178,7 +179,16 @@ def test_blocks_side_by_side_are_row_by_row(key):
     )
 
 
-@pytest.mark.parametrize("kind", ["steady", "rates", "driven", "memory"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "steady",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("rates", "driven", "memory")
+        ),
+    ],
+)
 def test_piece_by_piece_is_the_whole_series(kind, key, monkeypatch):
     """Long series are cut into pieces; here a short one is, with an uneven end."""
     model, rng = random_model(), np.random.default_rng(8)

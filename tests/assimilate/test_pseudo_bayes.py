@@ -131,6 +131,7 @@ def test_the_filter_is_its_slow_twin():
     near(got.covs, [mix(*row)[1] for row in found])
 
 
+@pytest.mark.slow
 def test_three_rows_are_exact():
     """Until the third row nothing that differs has been merged."""
     for rows in (1, 2, 3):

@@ -45,7 +45,8 @@ def test_a_run_leaves_a_page_a_dataset_and_a_table(done):
         # a model that is right and linear: calibrated within the sampling error
         score = dict(zip(run["score_name"].values, run["score"].values))
         assert 0.8 < score["spread_skill"] < 1.2
-        assert abs(score["coverage90"] - score["coverage90_target"]) < 0.08
+        apart = abs(score["coverage90"] - score["coverage90_target"])
+        assert apart < 0.15  # over seeds its standard deviation is .05
         assert score["rank_p"] > 1e-4
         assert all(run[name].attrs["long_name"] for name in run.data_vars)
     page = (folder / "report.html").read_text(encoding="utf-8")

@@ -334,7 +334,8 @@ def test_masked_entries_matter_to_nothing_and_gradients_are_finite(method):
     assert np.isfinite(first[0][0])
     assert (slopes[~np.asarray(masks[0])] == 0.0).all()
     for other in others:
-        agree(other, first, 0.0)
+        # lanes of one program may round differently; 1e6 at a masked entry would show
+        agree(other, first, 1e-13)
     assert all(np.isfinite(slope).all() for slope in many[1])
 
 

@@ -88,6 +88,7 @@ def test_derivatives_go_through_an_ensemble(series, exact):
     assert (np.abs(got - np.log(values)) < 0.5 * errors).all()
 
 
+@pytest.mark.slow
 def test_a_search_needs_no_derivatives(series, exact):
     values, height, errors = exact
     found = search_evidence(
