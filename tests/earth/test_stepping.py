@@ -49,7 +49,8 @@ def test_a_whole_solution_is_that_of_diffrax():
             20.0,
             None,
             START,
-            stepsize_controller=diffrax.PIDController(rtol=1e-11, atol=1e-11),
+            # errors well above rounding, which must not choose the steps
+            stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-9),
             adjoint=diffrax.ForwardMode(),
             max_steps=None,
         )
@@ -57,6 +58,5 @@ def test_a_whole_solution_is_that_of_diffrax():
     ours, theirs = end(WrittenDopri8()), end(diffrax.Dopri8())
     assert ours.ys is not None
     assert theirs.ys is not None
-    # both are right to the tolerance; rounding moves their steps a little apart
-    np.testing.assert_allclose(ours.ys, theirs.ys, rtol=1e-11)
+    np.testing.assert_allclose(ours.ys, theirs.ys, rtol=1e-12)
     assert int(ours.stats["num_steps"]) == int(theirs.stats["num_steps"])
