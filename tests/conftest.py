@@ -32,6 +32,7 @@ _MOST_MAPS, _LOOK_EVERY = 30_000, 8
 _tests = itertools.count(1)
 
 
+@pytest.hookimpl(trylast=True)  # after what a test replaced is in its place again
 def pytest_runtest_teardown(item, nextitem):
     """Let compiled programs go before there are too many of them."""
     if next(_tests) % _LOOK_EVERY:
