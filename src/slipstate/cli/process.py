@@ -8,7 +8,8 @@ import platformdirs
 from slipstate.ground.errors import PrecisionError
 from slipstate.ground.platform import prepare_process, require_float64
 
-_COLLECT_AFTER = 100_000  # objects made and not freed
+_COLLECT_AFTER = 100_000  # objects made and not freed, while importing
+_COLLECT_AGAIN = 1_000  # afterwards: some hold large arrays
 
 
 def cache_folder() -> Path:
@@ -32,3 +33,9 @@ def begin() -> None:
         prepare_process(x64=True, cache=str(cache_folder()))
     except PrecisionError:
         require_float64("The command")
+
+
+def imported() -> None:
+    """Search for garbage again, but never among what has been imported: that stays."""
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AGAIN)

@@ -118,10 +118,12 @@ def _watched(
     progress: "Progress",
 ) -> "tuple[Watched, Path]":
     """Return the finished run and its folder; arguments as of the verb."""
+    from slipstate.cli.process import imported
     from slipstate.ground.errors import InputError
     from slipstate.watch.output import prepare_folder
     from slipstate.watch.pipeline import fault_among, watch_files
 
+    imported()
     fault = fault_among(data) if data else None
     if data and fault is None:
         if method is not None:

@@ -5,6 +5,7 @@ forecasts on the host costs little time while the candidates of slow slip are we
 What is left when the main road ends is shared by both.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,3 +55,5 @@ def _do_next(waiting: deque[Callable[[], None]]) -> None:
     except IndexError:
         return
     part()
+    # what a part leaves behind may refer to itself and hold large arrays
+    gc.collect(1)
