@@ -7,9 +7,9 @@ the arithmetic. `kept_jit` keeps the traced program too, as portable StableHLO
 
 A kept program is found by everything it depends on: the function, the structure,
 shapes and static values of its arguments, the source of this package and the versions
-of what it is built with. Where no folder is given (`slipstate.ground.platform`), inside
-another traced function, or where an argument cannot be named, the function is compiled
-as by `equinox.filter_jit`.
+of what it is built with. Where no folder is given (`slipstate.ground.platform`), off the
+CPU, inside another traced function, or where an argument cannot be named, the function
+is compiled as by `equinox.filter_jit`.
 """
 
 import functools
@@ -95,7 +95,7 @@ class KeptProgram(Generic[P, R]):
         kept = _read(place / name)
         if kept is None:
             kept = _trace(self._function, leaves, tree, static)
-            if kept is None or not _write(place / name, *kept):
+            if not _write(place / name, *kept):
                 return None
         traced, form = kept
         run = jax.jit(traced.call).lower(*leaves).compile()
@@ -118,8 +118,8 @@ def kept_jit(function: Callable[P, R]) -> KeptProgram[P, R]:
 
 def _trace(
     function: Callable, leaves: list, tree: Any, static: Any
-) -> tuple[export.Exported, Any] | None:
-    """Trace the function for arguments like these; None where it cannot be kept."""
+) -> tuple[export.Exported, Any]:
+    """Trace the function for arguments like these; what it raises is raised."""
     forms: list[Any] = []
 
     def flat(*leaves: Any) -> tuple[Any, ...]:
@@ -128,10 +128,7 @@ def _trace(
         forms.append(form)
         return tuple(arrays)
 
-    try:
-        return export.export(jax.jit(flat))(*leaves), forms[0]
-    except (TypeError, ValueError, NotImplementedError):
-        return None
+    return export.export(jax.jit(flat))(*leaves), forms[0]
 
 
 def _write(path: Path, traced: export.Exported, form: Any) -> bool:
@@ -160,9 +157,15 @@ def _read(path: Path) -> tuple[export.Exported, Any] | None:
 
 @functools.cache
 def _place(folder: str) -> Path | None:
-    """Return the folder of this version's programs; clear out long unused ones."""
+    """Return the folder of this version's programs; clear out long unused ones.
+
+    None off the CPU, where not every call of a library may be kept, and where there is
+    no such folder.
+    """
+    if jax.default_backend() != "cpu":
+        return None
     words = [importlib.metadata.version(name) for name in _BUILT_WITH]
-    words += [jax.default_backend(), str(jax.config.jax_enable_x64)]
+    words.append(str(jax.config.jax_enable_x64))
     words += [f"{path}{size}{when}" for path, size, when in _sources()]
     name = hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
     try:
