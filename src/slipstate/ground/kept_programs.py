@@ -7,9 +7,9 @@ the arithmetic. `kept_jit` keeps the traced program too, as portable StableHLO
 
 A kept program is found by everything it depends on: the function, the structure,
 shapes and static values of its arguments, the source of this package and the versions
-of what it is built with. Where no folder is given (`slipstate.ground.platform`), off the
-CPU, inside another traced function, or where an argument cannot be named, the function
-is compiled as by `equinox.filter_jit`.
+of what it is built with. Where no folder is given (`slipstate.ground.platform`), off
+the CPU, inside another traced function, or where an argument cannot be named, the
+function is compiled as by `equinox.filter_jit`.
 """
 
 import functools
